@@ -1,0 +1,210 @@
+"""The values of authentication and authorisation: users, tokens, sessions, grants, verdicts, faults.
+
+Nothing here does I/O. A token is a `SecretStr` from the moment it is read, so no repr and no log shows it.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, Literal, Protocol
+
+from pydantic import SecretStr
+
+Blame = Literal["client", "upstream", "gitlab", "internal"]
+
+
+class Visibility(IntEnum):
+    """Who may use a port; ordered, so that the lowest of several caps is `min`."""
+
+    PRIVATE = 0
+    INTERNAL = 1
+    PUBLIC = 2
+
+
+class WorkspacePort(Protocol):
+    """What a decision needs to know about a port of a workspace; a route of the table is one."""
+
+    @property
+    def workspace_id(self) -> str: ...
+    @property
+    def agent_id(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def port_name(self) -> str: ...
+    @property
+    def declared(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A GitLab user as `GET /api/v4/user` describes them (https://docs.gitlab.com/api/users/)."""
+
+    id: int
+    username: str
+    state: str = "active"
+    bot: bool = False
+    external: bool = False
+
+    @property
+    def is_active_human(self) -> bool:
+        return self.state == "active" and not self.bot
+
+    @property
+    def is_member(self) -> bool:
+        """Whether `internal` ports are open to this user."""
+        return self.is_active_human and not self.external
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRecord:
+    """GitLab's own record of a workspace, readable only with a token that may read it."""
+
+    id: str
+    name: str
+    owner_id: int
+    actual_state: str
+    """GitLab's word, such as Running, Stopped, Starting, Failed, Terminated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Whose a token is, and the workspace it asked for when GitLab lets that token read it."""
+
+    visitor: User
+    workspace: WorkspaceRecord | None
+
+    @property
+    def is_owner(self) -> bool:
+        return self.workspace is not None and self.workspace.owner_id == self.visitor.id
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What GitLab's token endpoint gave for one sign-in."""
+
+    access: SecretStr
+    refresh: SecretStr
+    expires: float
+    """Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One signed-in browser, known to the portal by an opaque id that only its cookie holds."""
+
+    id: SecretStr
+    user: User
+    tokens: Tokens
+    created: float
+    last_seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an anonymous visitor wanted to go, bound to the browser that asked."""
+
+    host: str
+    url: str
+    """The exact original URL, query included."""
+    nonce_hash: str
+    """Hash of the entry nonce cookie that the browser holds for that host."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryCode:
+    """The hand-off from the portal to a workspace host: single use, 30 s, bound to host, workspace and browser."""
+
+    id: str
+    host: str
+    url: str
+    nonce_hash: str
+    workspace_id: str
+    workspace_uid: str
+    user_id: int
+    username: str
+    session_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What lets one browser use one workspace host for a few minutes."""
+
+    host: str
+    workspace_id: str
+    workspace_uid: str
+    user_id: int
+    username: str
+    session_ref: str
+    """A hash of the session's id: enough to find the session, useless as a cookie."""
+    issued: float
+    expires: float
+
+    def is_due(self, now: float) -> bool:
+        """Past half its life, so that it should be renewed."""
+        return now >= (self.issued + self.expires) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The visitor may enter."""
+
+    user: User
+    workspace: WorkspaceRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The visitor may not enter, and GitLab said so."""
+
+    reason: str
+    """For the operator; the person sees what anybody sees of an unknown host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Nobody could say: GitLab did not answer properly. Fails closed."""
+
+    reason: str
+    retry_after: int = 5
+
+
+Verdict = Granted | Denied | Unavailable
+
+
+class GitLabFault(Exception):
+    """Something about GitLab or a token went wrong. Never raised itself.
+
+    `person` is safe to show to anybody, `operator` goes to the log; neither holds a token.
+    """
+
+    blame: ClassVar[Blame] = "gitlab"
+    person: ClassVar[str] = "GitLab could not be asked."
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(operator)
+        self.operator = operator
+
+
+class GitLabUnavailable(GitLabFault):
+    """GitLab did not answer, or answered with something that is no answer (5xx, 429, HTML)."""
+
+    person: ClassVar[str] = "GitLab is not reachable, try again."
+
+    def __init__(self, operator: str, retry_after: int = 5) -> None:
+        super().__init__(operator)
+        self.retry_after = retry_after
+
+
+class TokenRefused(GitLabFault):
+    """GitLab does not accept the token: unknown, expired, revoked, or of a blocked user."""
+
+    blame: ClassVar[Blame] = "client"
+    person: ClassVar[str] = "The GitLab token is not valid."
+
+
+class ScopeMissing(TokenRefused):
+    """The token is valid but lacks a scope the gateway needs."""
+
+    person: ClassVar[str] = "token needs the read_api scope"

@@ -1,0 +1,197 @@
+"""The settings of the gateway: frozen values that validate themselves.
+
+Only values, defaults and the reasons for them live here. A key of the YAML file is the path to a field
+(`auth.client_id`); `config.load` derives the environment variable (AUTH_CLIENT_ID) and the flag
+(--auth-client-id) from the same path, which gives the names of GitLab's own proxy.
+All durations are seconds, all sizes bytes.
+"""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Level = Literal["private", "internal", "public"]
+
+SIGNING_KEY_MIN = 16  # a shorter key could be guessed offline from one sealed cookie
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http or https URL such as https://gitlab.example.com")
+    if parts.username is not None:
+        raise ValueError("must not contain a user name or password")
+    return value.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings in which an unknown key is a fault."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class AuthSettings(Section):
+    """GitLab and the OAuth application people sign in with (the one GitLab's own proxy uses)."""
+
+    host: BaseUrl
+    """GitLab's address, with its relative URL root where it has one."""
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    redirect_uri: str = ""
+    """`https://<portal>/auth/callback`; its host is the portal."""
+    signing_key: SecretStr = SecretStr("")
+    """Seals grants and sign-in state."""
+    previous_signing_keys: tuple[SecretStr, ...] = ()
+    """Keys that still open what they sealed, for a rotation without signing anyone out."""
+    protocol: Literal["http", "https"] = "https"
+    """The scheme people use towards the gateway; http is for development only."""
+    ca_file: Path | None = None
+    """Certificates to trust towards GitLab beside the system's."""
+    timeout: Seconds = 10
+    """For one GitLab call: longer than GitLab's own slow answers, shorter than a person's patience."""
+
+    @property
+    def portal_host(self) -> str:
+        """The portal's host name, lower case and without a port."""
+        return (urlsplit(self.redirect_uri).hostname or "").rstrip(".")
+
+    @property
+    def portal_url(self) -> str:
+        """The portal's origin, such as `https://workspaces.example.dev`."""
+        parts = urlsplit(self.redirect_uri)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+class HttpSettings(Section):
+    """The HTTPS and WebSocket door, usually behind an ingress."""
+
+    enabled: bool = True
+    address: str = ""
+    """The interface to listen on; empty means all of them."""
+    port: Port = 9876
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Peers whose X-Forwarded-For, -Proto and -Port are believed; nobody by default."""
+    head_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 64 * 1024
+    """Of a request or response head: 40 cookies of an editor fit, a header bomb does not."""
+    head_fields: Annotated[int, Field(ge=16, le=10_000)] = 200
+    head_timeout: Seconds = 10
+    """From the first byte of a request head to its last; a slowloris gets no longer."""
+    keep_alive_timeout: Seconds = 75
+    """Longer than the 60 s for which nginx keeps its upstream connections, so that it closes first."""
+    connect_timeout: Seconds = 3
+    """A pod in the same cluster answers in milliseconds or not at all."""
+    body_idle_timeout: Seconds = 60
+    """Without one byte of a request body; there is no limit on its total time."""
+    pool_size: Annotated[int, Field(ge=0)] = 64
+    """Idle upstream connections kept per workspace port; a browser opens six."""
+    pool_idle_timeout: Seconds = 90
+    drain_grace: Seconds = 30
+    """For open requests and tunnels after SIGTERM; Kubernetes' default grace is as long."""
+
+
+class SshSettings(Section):
+    """The SSH door."""
+
+    enabled: bool = True
+    address: str = ""
+    port: Port = 22
+    host_key: SecretStr = SecretStr("")
+    """The private host key itself, PEM or OpenSSH format, without a passphrase."""
+    host_key_files: tuple[Path, ...] = ()
+    """Further host keys, one per file, when a client may choose among several types."""
+    backend_port: Port = 60022
+    """The port of the workspace's sshd, as its Service names it."""
+    backend_username: str = "gitlab-workspaces"
+    login_grace: Seconds = 60
+    """From accept to a successful login, version exchange and GitLab's answer included."""
+    max_auth_tries: Annotated[int, Field(ge=1)] = 3
+    """Token checks per connection; a token is pasted, not guessed."""
+    connect_timeout: Seconds = 5
+    handshake_timeout: Seconds = 10
+    """For the key exchange and login at the workspace's sshd."""
+    keepalive_interval: Seconds = 30
+    keepalive_count: Annotated[int, Field(ge=1)] = 4
+    """Unanswered keepalives before a leg counts as dead: two minutes, as OpenSSH users are used to."""
+    drain_grace: Seconds = 30
+
+
+class AdminSettings(Section):
+    """The operators' listener: health, readiness, metrics. Never behind a public host."""
+
+    address: str = ""
+    port: Port = 9877
+
+
+class RoutingSettings(Section):
+    """Where routes come from and which host names they may claim."""
+
+    file: Path | None = None
+    """A YAML route file instead of Kubernetes."""
+    zones: tuple[str, ...] = ()
+    """Wildcard domains a route's host must lie in; empty means any."""
+
+
+class VisibilityRule(Section):
+    """A cap on port visibility for the workspaces it matches."""
+
+    agent_id: str | None = None
+    namespace: str | None = None
+    """A shell glob, such as `team-a-*`."""
+    max: Level
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.agent_id is None and self.namespace is None:
+            raise ValueError("must name an agent_id or a namespace")
+        return self
+
+
+class VisibilitySettings(Section):
+    """The most that a port may be opened, whatever its owner asks for."""
+
+    max: Level = "public"
+    rules: tuple[VisibilityRule, ...] = ()
+    """All that match apply; the lowest wins."""
+
+
+class SessionSettings(Section):
+    """How long a signed-in browser stays signed in."""
+
+    store: Literal["memory"] = "memory"
+    idle_timeout: Seconds = 3600
+    absolute_timeout: Seconds = 8 * 3600
+    """A working day; GitLab is asked again long before."""
+
+
+class OriginSettings(Section):
+    """Further web origins that the cross-site rule accepts on private and internal hosts."""
+
+    allowed: tuple[str, ...] = ()
+
+
+class Settings(Section):
+    """Everything an operator can set."""
+
+    auth: AuthSettings
+    http: HttpSettings = HttpSettings()
+    ssh: SshSettings = SshSettings()
+    admin: AdminSettings = AdminSettings()
+    routing: RoutingSettings = RoutingSettings()
+    visibility: VisibilitySettings = VisibilitySettings()
+    sessions: SessionSettings = SessionSettings()
+    origins: OriginSettings = OriginSettings()
+    metrics_path: Annotated[str, Field(pattern=r"^/")] = "/metrics"
+    """Answered on the HTTP port only for hosts that are neither portal nor workspace: probes of existing charts."""
+    log_level: Literal["debug", "info", "warn", "error"] = "info"
+    watch_namespaces: tuple[str, ...] = ()
+    """Namespaces to watch; empty means all."""
+    kubeconfig: Path | None = None
+    """Empty means in-cluster."""

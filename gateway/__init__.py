@@ -1,0 +1,9 @@
+"""The process between people and workspaces: two data planes, the portal, and what operators need.
+
+    client -> door (http/, ssh/) -> name -> Route -> Verdict or Grant -> relay -> workspace
+                  \\________ any failure ________/ -> answers -> client, telemetry
+
+`app` builds everything from the settings and owns every task. `http` proxies HTTP and WebSockets, `ssh` relays
+SSH packets, `portal` is the site people sign in to, `admin` the operators' listener, `demo` the embedded stand-ins.
+`answers` alone turns a failure into what a person reads. Nothing imports `gateway`; it imports the other three.
+"""

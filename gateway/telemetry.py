@@ -1,0 +1,84 @@
+"""What the gateway tells operators: the metrics it counts and the JSON lines it logs.
+
+Labels are bounded: never a user, a workspace, an address or a host. No line holds a token, a cookie or a query.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_PREFIX = "workspaces_gateway"
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600)
+_LOGIN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+
+class Metrics:
+    """Every metric of the gateway, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.http_requests = self._counter("http_requests", "Requests answered.", "to", "status")
+        self.http_seconds = self._histogram("http_request_seconds", "From request head to the end of the answer.", "to")
+        self.http_connections = self._gauge("http_connections", "Open client connections.")
+        self.http_tunnels = self._gauge("http_tunnels", "Open WebSocket tunnels.")
+        self.http_tunnels_opened = self._counter("http_tunnels_opened", "Tunnels opened.")
+        self.http_bytes = self._counter("http_bytes", "Body and tunnel bytes relayed.", "direction")
+        self.upstream_failures = self._counter("http_upstream_failures", "Workspaces that did not answer.", "reason")
+        self.sign_ins = self._counter("sign_ins", "Sign-ins finished.", "result")
+        self.entries = self._counter("entries", "Decisions whether a visitor may enter a host.", "verdict")
+        self.routes = self._gauge("routes", "Hostnames in the route table.")
+        self.workspaces = self._gauge("workspaces", "Workspaces in the route table.")
+        self.route_conflicts = self._counter("route_conflicts", "Claims refused because an older Service holds them.")
+        self.route_failures = self._counter("route_failures", "Declarations that could not become routes.")
+        self.gitlab_calls = self._counter("gitlab_calls", "Calls to GitLab.", "endpoint", "result")
+        self.gitlab_seconds = self._histogram("gitlab_call_seconds", "Duration of a call to GitLab.", "endpoint")
+        self.ssh_connections = self._gauge("ssh_connections", "Open SSH connections.", "state")
+        self.ssh_attempts = self._counter("ssh_connection_attempts", "SSH connections ended or opened.", "result")
+        self.ssh_auth_attempts = self._counter("ssh_auth_attempts", "Authentication attempts.", "method", "result")
+        self.ssh_login_seconds = Histogram(
+            f"{_PREFIX}_ssh_login_seconds",
+            "From accept to a login.",
+            registry=self.registry,
+            buckets=_LOGIN_SECONDS,
+        )
+        self.ssh_dial_failures = self._counter("ssh_pod_dial_failures", "Workspaces without a usable sshd.", "reason")
+        self.ssh_channels = self._counter("ssh_channels_opened", "Channels requested.", "type", "direction")
+        self.ssh_bytes = self._counter("ssh_relay_bytes", "Payload bytes relayed.", "direction")
+
+    def render(self) -> bytes:
+        """The Prometheus text exposition of everything counted so far."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"{_PREFIX}_{name}", text, labels, registry=self.registry, buckets=_SECONDS)
+
+
+Log = structlog.typing.FilteringBoundLogger
+
+
+def open_log(level: str, stream: TextIO = sys.stdout) -> Log:
+    """A logger that writes one JSON line per event to `stream`.
+
+    An event is a stable name (`ssh.connected`); what varies goes into fields that are named alike everywhere.
+    """
+    log: Log = structlog.wrap_logger(
+        structlog.PrintLogger(stream),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=True),
+        ],
+    )
+    return log
