@@ -1,0 +1,183 @@
+"""Everything the gateway itself answers over HTTP: which failure becomes which status and which words.
+
+The only place that turns a fault into an answer. An `Answer` is a value; `render` writes it as HTML, JSON or text
+by the Accept header. Nothing of the request is reflected, so nothing of it can be injected.
+"""
+
+import json
+from dataclasses import dataclass, replace
+
+from auth.model import GitLabFault, GitLabUnavailable, TokenRefused
+from gateway.portal.pages import CONTENT_SECURITY_POLICY, Link, message_page
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One thing the gateway has to say, whatever the form in which it is said."""
+
+    status: int
+    code: str
+    """Stable name, for programs and the log."""
+    title: str
+    text: str
+    hint: str = ""
+    action: Link | None = None
+    refresh: int | None = None
+    """Seconds after which a page asks again by itself."""
+    retry_after: int | None = None
+    """Seconds, as a Retry-After header (RFC 9110, section 10.2.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An answer in one form, ready for the wire."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+BAD_REQUEST = Answer(
+    400, "bad_request", "This request is not valid", "It does not follow HTTP/1.1, so it was not passed on."
+)
+BAD_HOST = Answer(400, "bad_host", "This host name is not valid", "The Host header of the request is no DNS name.")
+SIGN_IN_NEEDED = Answer(401, "sign_in_needed", "Please sign in", "This port is open only to people who signed in.")
+CROSS_SITE = Answer(
+    403, "cross_site", "Another site asked for this", "Requests from other web origins are refused on this port."
+)
+UNKNOWN_WORKSPACE = Answer(
+    404,
+    "unknown_workspace",
+    "Nothing to see here",
+    "There is no such workspace, or it is not open to you.",
+    hint="Check the address, and which GitLab account you are signed in with.",
+)
+UNKNOWN_HOST = Answer(404, "unknown_host", "Unknown host", "No workspace lives under this host name.")
+REQUEST_TIMEOUT = Answer(408, "request_timeout", "Too slow", "The request did not arrive in time.")
+HEAD_TOO_LARGE = Answer(
+    431,
+    "head_too_large",
+    "The request head is too large",
+    "Its header fields or its address exceed what the gateway accepts.",
+    hint="Deleting this site's cookies usually helps.",
+)
+NOT_IMPLEMENTED = Answer(501, "not_implemented", "Not supported", "The gateway does not know this request method.")
+INTERNAL_ERROR = Answer(500, "internal_error", "The gateway failed", "This is a fault of the gateway, not yours.")
+NOTHING_LISTENS = Answer(
+    502,
+    "nothing_listens",
+    "Nothing listens on this port",
+    "The workspace runs, but no server in it accepts connections on this port.",
+    hint="A server that listens on 127.0.0.1 only is not reachable: let it listen on 0.0.0.0.",
+    refresh=5,
+)
+BROKEN_UPSTREAM = Answer(
+    502, "broken_upstream", "The workspace's answer was not valid", "Its server broke off or did not speak HTTP."
+)
+STOPPED = Answer(
+    503,
+    "workspace_stopped",
+    "This workspace is stopped",
+    "Start it in GitLab, then open this address again.",
+    retry_after=30,
+)
+STARTING = Answer(
+    503,
+    "workspace_starting",
+    "This workspace is starting",
+    "It will be here in a moment; this page asks again by itself.",
+    refresh=3,
+    retry_after=3,
+)
+GITLAB_UNAVAILABLE = Answer(
+    503,
+    "gitlab_unavailable",
+    "GitLab is not reachable",
+    "The gateway could not ask GitLab whether you may enter. Please try again.",
+    retry_after=5,
+)
+SHUTTING_DOWN = Answer(
+    503, "shutting_down", "The gateway is restarting", "Please try again in a moment.", refresh=3, retry_after=3
+)
+UPSTREAM_TIMEOUT = Answer(
+    504,
+    "upstream_timeout",
+    "The workspace does not answer",
+    "Its address did not accept a connection in time.",
+    refresh=5,
+    retry_after=5,
+)
+SIGN_IN_FAILED = Answer(
+    400,
+    "sign_in_failed",
+    "Signing in did not work",
+    "The sign-in was started too long ago, in another browser, or was used already.",
+    hint="Open the workspace's address again to start over.",
+)
+SIGN_IN_DENIED = Answer(
+    403,
+    "sign_in_denied",
+    "GitLab did not let you in",
+    "You declined, or your GitLab account may not use this application.",
+)
+
+
+def sign_in_needed(url: str) -> Answer:
+    """401 for a program or a script on a page, which must not be redirected; names where a person signs in."""
+    return replace(SIGN_IN_NEEDED, action=Link("Sign in", url))
+
+
+def answer_fault(fault: GitLabFault) -> Answer:
+    """What a person is told when GitLab or a token failed."""
+    if isinstance(fault, GitLabUnavailable):
+        return replace(GITLAB_UNAVAILABLE, retry_after=fault.retry_after)
+    if isinstance(fault, TokenRefused):
+        return SIGN_IN_DENIED
+    return INTERNAL_ERROR
+
+
+def render(answer: Answer, accept: str, request_id: str) -> Rendered:
+    """Write the answer in the form that `accept` prefers: HTML for browsers, JSON for scripts, else text."""
+    kind = _preferred(accept)
+    headers = [
+        ("Content-Type", f"{kind}; charset=utf-8" if kind != "application/json" else kind),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Workspaces-Gateway", answer.code),
+        ("X-Request-Id", request_id),
+    ]
+    if answer.retry_after is not None:
+        headers.append(("Retry-After", str(answer.retry_after)))
+    if answer.status == 401:
+        headers.append(("WWW-Authenticate", 'Workspaces realm="workspaces"'))
+    if kind == "text/html":
+        headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+    return Rendered(answer.status, tuple(headers), _body(answer, kind, request_id).encode())
+
+
+def _preferred(accept: str) -> str:
+    if "text/html" in accept:
+        return "text/html"
+    return "application/json" if "json" in accept or accept in ("", "*/*") else "text/plain"
+
+
+def _body(answer: Answer, kind: str, request_id: str) -> str:
+    if kind == "text/html":
+        return message_page(
+            title=answer.title,
+            text=answer.text,
+            request_id=request_id,
+            hint=answer.hint,
+            action=answer.action,
+            refresh=answer.refresh,
+        )
+    if kind == "application/json":
+        body = {"error": answer.code, "message": answer.text, "request_id": request_id}
+        if answer.hint:
+            body["hint"] = answer.hint
+        if answer.action:
+            body["sign_in_url" if answer.status == 401 else "url"] = answer.action.url
+        return json.dumps(body) + "\n"
+    lines = [answer.title, "", answer.text, answer.hint, answer.action.url if answer.action else ""]
+    return "\n".join([line for line in lines if line]) + f"\nRequest {request_id}\n"

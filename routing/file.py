@@ -1,0 +1,131 @@
+"""A YAML file as the source of routes: the demo, the tests, and a gateway for a single machine.
+
+It says what Services say in a cluster, in the same words, and is re-read when it changes. A file that cannot be read
+or understood later leaves the routes as they are and is reported; at start it is an error.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from routing.discovery import Refusal, RoutingRules, derive_claim
+from routing.model import Claim, Relisted, ServicePort, WorkspaceService, WorkspaceState
+
+POLL_SECONDS = 0.5  # one stat call; a change is seen well within the second that design promises
+
+_Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class RouteFileError(Exception):
+    """The route file is missing, no YAML, or says something that is no route. Lists every fault."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _PortEntry(_Entry):
+    name: str = ""
+    port: _Port
+    target_port: _Port
+    visibility: str = "private"
+
+
+class _WorkspaceEntry(_Entry):
+    name: Annotated[str, Field(min_length=1)]
+    id: str | int
+    namespace: str = "default"
+    agent_id: str | int = ""
+    uid: str = ""
+    host_template: str
+    address: str
+    state: WorkspaceState = WorkspaceState.UNKNOWN
+    ports: tuple[_PortEntry, ...]
+
+
+class _File(_Entry):
+    workspaces: tuple[_WorkspaceEntry, ...]
+
+
+class RouteFile:
+    """Reads one route file, and follows it."""
+
+    def __init__(self, path: Path, rules: RoutingRules) -> None:
+        self._path = path
+        self._rules = rules
+
+    def read(self) -> tuple[Relisted, tuple[Refusal, ...]]:
+        """All routes of the file, and the parts of it that were refused.
+
+        Raises:
+            RouteFileError: if the file cannot be read or understood.
+        """
+        claims: list[Claim] = []
+        refusals: list[Refusal] = []
+        for index, entry in enumerate(_parse(self._path).workspaces):
+            claim, refused = derive_claim(_service(entry, index), self._rules)
+            claims += [claim] if claim else []
+            refusals += refused
+        repeated = _repeated(claims)
+        refusals += [Refusal(key, "stands twice in the route file; the first counts") for key in repeated]
+        return Relisted(tuple({claim.key: claim for claim in reversed(claims)}.values())), tuple(refusals)
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Yields each time the file has changed. Never ends."""
+        seen = self._stamp()
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            stamp = self._stamp()
+            if stamp != seen:
+                seen = stamp
+                yield
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        # The inode too: a ConfigMap is replaced by switching a symbolic link.
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _parse(path: Path) -> _File:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _File.model_validate(data)
+    except OSError as exc:
+        raise RouteFileError(f"{path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise RouteFileError(f"{path}: not UTF-8 text") from exc
+    except yaml.YAMLError as exc:
+        raise RouteFileError(f"{path}: not valid YAML: {exc}") from exc
+    except ValidationError as exc:
+        faults = [f"{'.'.join(map(str, error['loc'])) or 'the file'}: {error['msg']}" for error in exc.errors()]
+        raise RouteFileError("\n".join(f"{path}: {fault}" for fault in faults)) from exc
+
+
+def _service(entry: _WorkspaceEntry, index: int) -> WorkspaceService:
+    identity = f"{entry.namespace}/{entry.name}/{entry.id}"
+    return WorkspaceService(
+        name=entry.name,
+        namespace=entry.namespace,
+        uid=entry.uid or hashlib.sha256(identity.encode()).hexdigest()[:32],
+        created=float(index),  # in a file the first is the oldest
+        workspace_id=str(entry.id),
+        agent_id=str(entry.agent_id),
+        host_template=entry.host_template,
+        cluster_ip=entry.address,
+        ports=tuple(ServicePort(port.name, port.port, port.target_port) for port in entry.ports),
+        visibility=tuple((port.target_port, port.visibility) for port in entry.ports),
+        state=entry.state,
+    )
+
+
+def _repeated(claims: list[Claim]) -> list[str]:
+    keys = [claim.key for claim in claims]
+    return sorted({key for key in keys if keys.count(key) > 1})
