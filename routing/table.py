@@ -74,17 +74,20 @@ class RouteTable:
 
     def apply(self, change: RouteChange) -> Applied:
         """Bring the table up to date with one change of its source."""
-        match change:
-            case ClaimChanged(claim):
-                replacements: dict[str, Claim | None] = {claim.key: claim}
-            case ClaimRemoved(key):
-                replacements = {key: None}
-            case Relisted(claims):
-                replacements = self._differences(claims)
-                self.synced = True
+        replacements = self._replacements(change)
         replaced = {old.workspace.uid for key in replacements if (old := self._claims.get(key))}
         conflicts = self._replace(replacements)
         return Applied(tuple(conflicts), frozenset(uid for uid in replaced if uid not in self._uids))
+
+    def _replacements(self, change: RouteChange) -> dict[str, Claim | None]:
+        match change:
+            case ClaimChanged(claim):
+                return {claim.key: claim}
+            case ClaimRemoved(key):
+                return {key: None}
+            case Relisted(claims):
+                self.synced = True
+                return self._differences(claims)
 
     def _differences(self, claims: Iterable[Claim]) -> dict[str, Claim | None]:
         latest = {claim.key: claim for claim in claims}
