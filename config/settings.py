@@ -3,39 +3,45 @@
 Only values, defaults and the reasons for them live here. A key of the YAML file is the path to a field
 (`auth.client_id`); `config.load` derives the environment variable (AUTH_CLIENT_ID) and the flag
 (--auth-client-id) from the same path, which gives the names of GitLab's own proxy.
-All durations are seconds, all sizes bytes.
+All durations are seconds, all sizes bytes. Every field can be made from the text an operator wrote, so that the
+file, the environment and the flags are read alike; what two fields must agree on is said in `config.rules`.
 """
 
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from config import values
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[
+    float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)
+]  # beyond a year somebody meant milliseconds
 Level = Literal["private", "internal", "public"]
+Switch = Annotated[bool, BeforeValidator(values.switch)]
+BaseUrl = Annotated[str, AfterValidator(values.base_url)]
+HostKey = Annotated[SecretStr, AfterValidator(values.host_key_text)]
+Network = Annotated[values.AnyNetwork, BeforeValidator(values.network)]
+Zone = Annotated[str, AfterValidator(values.zone)]
+Namespace = Annotated[str, AfterValidator(values.namespace)]
+Origin = Annotated[str, AfterValidator(values.origin)]
+UrlPath = Annotated[str, AfterValidator(values.url_path)]
+CommaList = BeforeValidator(values.comma_list)
 
 SIGNING_KEY_MIN = 16  # a shorter key could be guessed offline from one sealed cookie
-
-
-def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be an http or https URL such as https://gitlab.example.com")
-    if parts.username is not None:
-        raise ValueError("must not contain a user name or password")
-    return value.rstrip("/")
-
-
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
 class Section(BaseModel):
     """A frozen group of settings in which an unknown key is a fault."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,  # the text under a field is what `serve --help` prints
+    )
 
 
 class AuthSettings(Section):
@@ -49,8 +55,8 @@ class AuthSettings(Section):
     """`https://<portal>/auth/callback`; its host is the portal."""
     signing_key: SecretStr = SecretStr("")
     """Seals grants and sign-in state."""
-    previous_signing_keys: tuple[SecretStr, ...] = ()
-    """Keys that still open what they sealed, for a rotation without signing anyone out."""
+    previous_signing_keys: Annotated[tuple[SecretStr, ...], CommaList] = ()
+    """Keys that still open what they sealed, for a rotation without signing anyone out; none holds a comma."""
     protocol: Literal["http", "https"] = "https"
     """The scheme people use towards the gateway; http is for development only."""
     ca_file: Path | None = None
@@ -73,11 +79,11 @@ class AuthSettings(Section):
 class HttpSettings(Section):
     """The HTTPS and WebSocket door, usually behind an ingress."""
 
-    enabled: bool = True
+    enabled: Switch = True
     address: str = ""
     """The interface to listen on; empty means all of them."""
     port: Port = 9876
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ()
     """Peers whose X-Forwarded-For, -Proto and -Port are believed; nobody by default."""
     head_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 64 * 1024
     """Of a request or response head: 40 cookies of an editor fit, a header bomb does not."""
@@ -100,12 +106,12 @@ class HttpSettings(Section):
 class SshSettings(Section):
     """The SSH door."""
 
-    enabled: bool = True
+    enabled: Switch = True
     address: str = ""
     port: Port = 22
-    host_key: SecretStr = SecretStr("")
+    host_key: HostKey = SecretStr("")
     """The private host key itself, PEM or OpenSSH format, without a passphrase."""
-    host_key_files: tuple[Path, ...] = ()
+    host_key_files: Annotated[tuple[Path, ...], CommaList] = ()
     """Further host keys, one per file, when a client may choose among several types."""
     backend_port: Port = 60022
     """The port of the workspace's sshd, as its Service names it."""
@@ -135,7 +141,7 @@ class RoutingSettings(Section):
 
     file: Path | None = None
     """A YAML route file instead of Kubernetes."""
-    zones: tuple[str, ...] = ()
+    zones: Annotated[tuple[Zone, ...], CommaList] = ()
     """Wildcard domains a route's host must lie in; empty means any."""
 
 
@@ -159,7 +165,7 @@ class VisibilitySettings(Section):
 
     max: Level = "public"
     rules: tuple[VisibilityRule, ...] = ()
-    """All that match apply; the lowest wins."""
+    """All that match apply; the lowest wins. In a variable or a flag it is JSON."""
 
 
 class SessionSettings(Section):
@@ -174,11 +180,12 @@ class SessionSettings(Section):
 class OriginSettings(Section):
     """Further web origins that the cross-site rule accepts on private and internal hosts."""
 
-    allowed: tuple[str, ...] = ()
+    allowed: Annotated[tuple[Origin, ...], CommaList] = ()
+    """Each as scheme://host[:port]."""
 
 
 class Settings(Section):
-    """Everything an operator can set."""
+    """Everything an operator can set: the groups above, and what belongs to none of them."""
 
     auth: AuthSettings
     http: HttpSettings = HttpSettings()
@@ -188,10 +195,10 @@ class Settings(Section):
     visibility: VisibilitySettings = VisibilitySettings()
     sessions: SessionSettings = SessionSettings()
     origins: OriginSettings = OriginSettings()
-    metrics_path: Annotated[str, Field(pattern=r"^/")] = "/metrics"
+    metrics_path: UrlPath = "/metrics"
     """Answered on the HTTP port only for hosts that are neither portal nor workspace: probes of existing charts."""
     log_level: Literal["debug", "info", "warn", "error"] = "info"
-    watch_namespaces: tuple[str, ...] = ()
+    watch_namespaces: Annotated[tuple[Namespace, ...], CommaList] = ()
     """Namespaces to watch; empty means all."""
     kubeconfig: Path | None = None
     """Empty means in-cluster."""

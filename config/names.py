@@ -1,0 +1,122 @@
+"""The name of every setting in the file, in the environment and as a flag, derived from the model.
+
+A field's path (`auth.client_id`) is its place in the YAML file; AUTH_CLIENT_ID and --auth-client-id follow from it.
+There is no table to keep in step: a new field has its three names at once.
+"""
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, get_args
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from config.settings import Section, Settings
+
+_USAGE = """\
+Every setting is a key of the YAML file, an environment variable and a flag; a flag wins over the environment,
+and the environment over the file. Lists are separated by commas, durations are seconds, sizes bytes. Secrets belong
+in the file or the environment: everybody on the machine can read the flags of a process.
+
+  --config FILE
+      The YAML file. The dots of a name are its nesting: `auth.host` is `host:` below `auth:`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingName:
+    """One setting: how it is called, and what it is when nobody sets it."""
+
+    path: str
+    section: str
+    """What the group it belongs to is for."""
+    field: FieldInfo
+
+    @property
+    def env(self) -> str:
+        return self.path.replace(".", "_").upper()
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.path.replace('.', '-').replace('_', '-')}"
+
+    @property
+    def default(self) -> str:
+        """The default as an operator would write it, empty where there is none."""
+        value = self.field.default
+        if self.field.is_required() or value in (None, (), SecretStr("")):
+            return ""
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    @property
+    def doc(self) -> str:
+        return self.field.description or ""
+
+    @property
+    def is_switch(self) -> bool:
+        return self.field.annotation is bool
+
+    @property
+    def is_secret(self) -> bool:
+        return SecretStr in (self.field.annotation, *get_args(self.field.annotation))
+
+    @property
+    def columns(self) -> str:
+        """The keys of one entry where the setting is a list of groups, which a comma list cannot express."""
+        groups = [part for part in get_args(self.field.annotation) if _is_section(part)]
+        return ", ".join(key for group in groups for key in group.model_fields)
+
+    @property
+    def is_blank_meant(self) -> bool:
+        """Whether an empty value replaces the default, as it does for the texts of the original."""
+        return isinstance(self.field.default, str) and self.field.default != ""
+
+    @property
+    def ways(self) -> str:
+        """Where to set it; a secret has no business among a process's arguments, where `ps` shows it."""
+        return self.env if self.is_secret else f"{self.env} or {self.flag}"
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _walk(model: type[Section], prefix: str = "") -> Iterator[SettingName]:
+    for key, field in model.model_fields.items():
+        annotation: Any = field.annotation
+        if _is_section(annotation):
+            yield from _walk(annotation, f"{prefix}{key}.")
+        else:
+            yield SettingName(f"{prefix}{key}", " ".join((model.__doc__ or "").split()), field)
+
+
+NAMES = {name.path: name for name in _walk(Settings)}
+
+
+def describe_settings() -> tuple[SettingName, ...]:
+    """Every setting in the order of the model."""
+    return tuple(NAMES.values())
+
+
+def settings_help() -> str:
+    """What `serve --help` prints: every setting with its flag, environment variable and default."""
+    groups = groupby(describe_settings(), key=lambda name: name.section)
+    return "\n".join([_USAGE, *(_group_help(section, list(names)) for section, names in groups)])
+
+
+def _group_help(section: str, names: list[SettingName]) -> str:
+    return "\n".join([section, *(_setting_help(name) for name in names), ""])
+
+
+def _setting_help(name: SettingName) -> str:
+    default = f"  [{name.default}]" if name.default else ""
+    head = f"  {name.flag}  {name.env}{default}"
+    doc = textwrap.wrap(name.doc.replace("`", ""), width=104, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join([head, *doc])
+
+
+def name_of(path: str) -> SettingName | None:
+    """The setting that `path` is, or is a part of, such as `routing.zones[1]`."""
+    return NAMES.get(path.partition("[")[0])
