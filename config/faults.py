@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from config.names import NAMES, name_of
+from config.names import NAMES, Keys, get_name, path_of
 
 _SHOWN_MAX = 40  # characters of a value in a sentence; whatever is longer was not meant for a number or a word
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,40}")
@@ -48,26 +48,18 @@ class SettingsError(Exception):
 class Problem:
     """A setting that is not valid by itself."""
 
-    keys: tuple[int | str, ...]
-    """The way to it from the top, as written; a key may hold a secret, see `shown_path`."""
+    keys: Keys
+    """As written, so that one may hold a secret; see `shown_path`."""
     sentence: str
 
-    @property
-    def path(self) -> str:
-        return path_of(self.keys)
+
+def shown_path(keys: Keys) -> str:
+    """The path without a last key that may be a secret which somebody wrote without its colon."""
+    return path_of(keys if _is_plain(keys[-1]) else keys[:-1])
 
 
-def path_of(keys: tuple[int | str, ...]) -> str:
-    """`visibility.rules[0].max`, as operators know it."""
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
-
-
-def shown_path(path: str) -> str:
-    """As much of the path as cannot hold a secret that somebody wrote without its colon."""
-    parts = path.split(".")
-    while parts and not _PLAIN_NAME.fullmatch(parts[-1].partition("[")[0]):
-        parts.pop()
-    return ".".join(parts)
+def _is_plain(key: int | str) -> bool:
+    return isinstance(key, int) or _PLAIN_NAME.fullmatch(key) is not None
 
 
 def problems_in(error: ValidationError) -> tuple[Problem, ...]:
@@ -83,17 +75,14 @@ def _sentence(error: ErrorDetails) -> str:
     return str(cause) if cause is not None else "is not valid"
 
 
-def _missing(error: ErrorDetails) -> str:
-    return "is needed" if name_of(path_of(error["loc"])) else "is missing"
-
-
 def _unknown_key(error: ErrorDetails) -> str:
-    key = str(error["loc"][-1])
-    if not _PLAIN_NAME.fullmatch(key):
+    if not _is_plain(error["loc"][-1]):
         return "holds a key that is no name; a colon and a space stand between a key and its value"
     path = path_of(error["loc"])
-    table = name_of(path)
-    return f"is unknown; write {table.columns}" if table else unknown_name(path, tuple(NAMES))
+    table = get_name(path)
+    if table and table.columns:
+        return f"is unknown; the keys of an entry are {table.columns}"
+    return unknown_name(path, tuple(NAMES))
 
 
 def unknown_name(given: str, known: tuple[str, ...]) -> str:
@@ -101,7 +90,8 @@ def unknown_name(given: str, known: tuple[str, ...]) -> str:
     if given in _RENAMED:
         return f"is not read by the gateway; write {_RENAMED[given]} instead"
     if given in known:
-        return "is not written with a dot in the file: each dot is a level of nesting"
+        group, _dot, key = given.partition(".")
+        return f"is not written with a dot in the file; write `{key}:` indented below `{group}:`"
     close = get_close_matches(given, known, n=1) or [name for name in known if name.endswith(f".{given}")]
     return f"is unknown; did you mean {close[0]}?" if close else "is unknown"
 
@@ -136,7 +126,7 @@ def _always(text: str) -> Callable[[ErrorDetails], str]:
 def _shown(error: ErrorDetails) -> str:
     """What was written, for settings that cannot hold a secret."""
     value: Any = error["input"]
-    name = name_of(path_of(error["loc"]))
+    name = get_name(path_of(error["loc"]))
     if not isinstance(value, str | int | float) or name is None or name.is_secret:
         return "what is given"
     text = str(value)
@@ -148,7 +138,7 @@ def _shown(error: ErrorDetails) -> str:
 _GROUP = "must be a group of keys, each on a line of its own below it and indented"
 _LIST = "must be a list, such as [a, b]"
 _SENTENCES: dict[str, Callable[[ErrorDetails], str]] = {
-    "missing": _missing,
+    "missing": _always("is needed"),
     "extra_forbidden": _unknown_key,
     "model_type": _always(_GROUP),
     "model_attributes_type": _always(_GROUP),

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from config.faults import Fault
-from config.names import NAMES
+from config.names import NAMES, Keys, path_of
 
 Tree = dict[str, object]
 
@@ -31,7 +31,7 @@ class SettingsFile:
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
-        self.sources: dict[str, str] = {}
+        self.sources: dict[Keys, str] = {}
         self.faults: list[Fault] = []
         self.tree = self._root(text)
         """None where the file cannot be read, so that nothing is known about what it sets."""
@@ -50,7 +50,7 @@ class SettingsFile:
         if not isinstance(node, yaml.MappingNode):
             self._refuse(self.name, "must hold settings as lines of `key: value`")
             return None
-        return self._mapping(node, "")
+        return self._mapping(node, ())
 
     def _broken(self, mark: yaml.Mark | None) -> None:
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -59,23 +59,23 @@ class SettingsFile:
     def _refuse(self, source: str, problem: str) -> None:
         self.faults.append(Fault("", source, problem))
 
-    def _mapping(self, mapping: yaml.MappingNode, path: str) -> Tree:
+    def _mapping(self, mapping: yaml.MappingNode, keys: Keys) -> Tree:
         tree: Tree = {}
         for key, node in mapping.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            inner = f"{path}.{name}".removeprefix(".")
+            inner = (*keys, name)
             if name in tree:
-                what = inner if inner in NAMES else "a key"
+                what = path_of(inner) if path_of(inner) in NAMES else "a key"
                 self._refuse(self._source(key), f"gives {what} a second time; keep one of the two")
-            self.sources.setdefault(inner, self._source(node))
             tree[name] = self._value(node, inner)
-        return {key: value for key, value in tree.items() if value is not None}
+        return tree
 
-    def _value(self, node: yaml.Node, path: str) -> object:
+    def _value(self, node: yaml.Node, keys: Keys) -> object:
+        self.sources[keys] = self._source(node)
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
+            return self._mapping(node, keys)
         if isinstance(node, yaml.SequenceNode):
-            return [self._value(item, f"{path}[{index}]") for index, item in enumerate(node.value)]
+            return [self._value(item, (*keys, index)) for index, item in enumerate(node.value)]
         text = str(node.value).strip()
         return None if node.tag == _NULL else text
 

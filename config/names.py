@@ -4,6 +4,7 @@ A field's path (`auth.client_id`) is its place in the YAML file; AUTH_CLIENT_ID 
 There is no table to keep in step: a new field has its three names at once.
 """
 
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from config.settings import Section, Settings
+
+Keys = tuple[int | str, ...]  # the way to a value from the top of the settings
 
 _USAGE = """\
 Every setting is a key of the YAML file, an environment variable and a flag; a flag wins over the environment,
@@ -33,6 +36,10 @@ class SettingName:
     section: str
     """What the group it belongs to is for."""
     field: FieldInfo
+
+    @property
+    def keys(self) -> Keys:
+        return keys_of(self.path)
 
     @property
     def env(self) -> str:
@@ -117,6 +124,16 @@ def _setting_help(name: SettingName) -> str:
     return "\n".join([head, *doc])
 
 
-def name_of(path: str) -> SettingName | None:
+def path_of(keys: Keys) -> str:
+    """`visibility.rules[0].max`, as operators know it."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+
+
+def keys_of(path: str) -> Keys:
+    """The way that `path` names; the reverse of `path_of` for names of settings."""
+    return tuple(int(key) if key.isdigit() else key for key in re.findall(r"[^.\[\]]+", path))
+
+
+def get_name(path: str) -> SettingName | None:
     """The setting that `path` is, or is a part of, such as `routing.zones[1]`."""
     return NAMES.get(path.partition("[")[0])

@@ -35,7 +35,7 @@ def comma_list(value: object) -> object:
     if not isinstance(items, list):
         return value
     stripped = [item.strip() if isinstance(item, str) else item for item in items]
-    kept = tuple(item for item in stripped if item != "")
+    kept = tuple(item for item in stripped if item not in ("", None))
     if items and not kept:
         raise ValueError("is given but names nothing; name something or leave it out")
     return kept
