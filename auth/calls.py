@@ -1,0 +1,187 @@
+"""Makes one HTTP call to GitLab: bounded in time and bytes, never redirected, without a memory, and measured.
+
+Everything that can go wrong between two machines becomes `GitLabUnavailable` here and nowhere else. What an answer
+that did arrive means is for `gitlab` and `oauth` to say. No token enters an exception, a log line or a metric.
+"""
+
+import asyncio
+import json
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from pydantic import SecretStr
+
+from auth.model import GitLabUnavailable, TokenRefused
+from config.settings import AuthSettings
+
+Observer = Callable[[str, str, float], None]
+"""Told of every call: endpoint, result (ok, refused, limited, failed), seconds."""
+
+BODY_MAX = 1 << 20  # bytes; a hundred workspaces take 50 KiB, and a runaway answer must not take the gateway's memory
+CONNECTIONS_MAX = 50  # at once; about what one GitLab node's web workers can serve, and a brake on a stampede
+FIELD_MAX = 32 * 1024  # bytes; GitLab's Content-Security-Policy alone may exceed aiohttp's 8 KiB
+RETRY_AFTER_MAX = 300  # s; no longer than a person waits, whatever GitLab asks for
+RETRY_AFTER_DEFAULT = 5  # s
+
+# GitLab's tokens have no one form (prefixes are the administrator's choice), but all fit a header field.
+_TOKEN = re.compile(r"[!-~]{1,4096}\Z")
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "workspaces-gateway"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What GitLab answered, when that is neither an overload nor a failure of its own."""
+
+    endpoint: str
+    status: int
+    body: bytes
+
+    @property
+    def is_redirect(self) -> bool:
+        """GitLab sends whoever may not call it to a page meant for people."""
+        return 300 <= self.status < 400
+
+    def get_record(self) -> dict[str, Any] | None:
+        """The JSON object in the body, or None for anything else."""
+        try:
+            record = json.loads(self.body)
+        except (ValueError, RecursionError):  # RecursionError: deep nesting
+            return None
+        return record if isinstance(record, dict) else None
+
+    def find_record(self) -> dict[str, Any]:
+        record = self.get_record()
+        if record is None:
+            raise self.nonsense("no JSON object")
+        return record
+
+    def nonsense(self, what: str) -> GitLabUnavailable:
+        """The fault for an answer that is not what GitLab documents."""
+        return GitLabUnavailable(f"{self.endpoint} answered {self.status} with {what}")
+
+
+class Calls:
+    """Sends requests to one GitLab. `base` is its address with the relative URL root."""
+
+    def __init__(self, http: aiohttp.ClientSession, base: str, timeout: float, observe: Observer) -> None:
+        self.base = base.rstrip("/")
+        self._http = http
+        self._timeout = timeout
+        self._observe = observe
+
+    def __repr__(self) -> str:
+        return f"<Calls to {self.base}>"
+
+    async def ask(
+        self,
+        endpoint: str,
+        url: str,
+        *,
+        token: SecretStr | None = None,
+        document: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Read something: GET, or POST of a JSON document. Repeated once if a kept connection turned out dead."""
+        method = "GET" if document is None else "POST"
+        headers = _HEADERS if token is None else {**_HEADERS, "Authorization": f"Bearer {_clean(token)}"}
+        try:
+            return await self._measured(endpoint, method, url, headers=headers, json=document)
+        except _DeadConnection:
+            return await self._measured(endpoint, method, url, headers=headers, json=document)
+
+    async def submit(self, endpoint: str, url: str, form: Mapping[str, str]) -> Reply:
+        """Change something: POST of a form. Never repeated, because codes and refresh tokens work once."""
+        return await self._measured(endpoint, "POST", url, headers=_HEADERS, data=form)
+
+    async def _measured(self, endpoint: str, method: str, url: str, **content: Any) -> Reply:
+        started, result = time.monotonic(), "failed"
+        try:
+            reply, retry_after = await self._exchange(endpoint, method, url, **content)
+            result = _result(reply.status)
+        finally:
+            self._observe(endpoint, result, time.monotonic() - started)
+        if result in ("limited", "failed"):
+            raise GitLabUnavailable(f"{endpoint} answered {reply.status}", retry_after)
+        return reply
+
+    async def _exchange(self, endpoint: str, method: str, url: str, **content: Any) -> tuple[Reply, int]:
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.request(method, url, allow_redirects=False, **content) as response,
+            ):
+                body = await _read(endpoint, response)
+                return Reply(endpoint, response.status, body), _retry_after(response.headers.get("Retry-After", ""))
+        except TimeoutError as exc:
+            raise GitLabUnavailable(f"{endpoint} did not answer within {self._timeout:g} s") from exc
+        except aiohttp.ServerDisconnectedError as exc:
+            raise _DeadConnection(f"{endpoint} closed the connection") from exc
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            # Only the kind: the text of some of these quotes the request. ValueError: a malformed answer.
+            raise GitLabUnavailable(f"{endpoint} could not be asked: {type(exc).__name__}") from exc
+
+
+class _DeadConnection(GitLabUnavailable):
+    """GitLab closed the connection without a word, as it does with one kept alive for too long."""
+
+
+@asynccontextmanager
+async def open_calls(settings: AuthSettings, observe: Observer) -> AsyncIterator[Calls]:
+    """Connections to GitLab while the block runs: no cookies, no proxy of the environment, no decompression."""
+    tls = _tls_context(settings.ca_file)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS_MAX),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),  # `_exchange` has the one that counts, body included
+        trust_env=False,
+        auto_decompress=False,
+        max_line_size=FIELD_MAX,
+        max_field_size=FIELD_MAX,
+    ) as http:
+        yield Calls(http, settings.host, settings.timeout, observe)
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def _clean(token: SecretStr) -> str:
+    """The token as a header field. An empty one would make GitLab answer as to nobody; a line break would inject."""
+    text = token.get_secret_value().strip()
+    if not _TOKEN.match(text):
+        raise TokenRefused("the token is empty or cannot be one")
+    return text
+
+
+async def _read(endpoint: str, response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > BODY_MAX:
+            response.close()
+            raise GitLabUnavailable(f"{endpoint} answered with more than {BODY_MAX} bytes")
+    return bytes(body)
+
+
+def _result(status: int) -> str:
+    if status == 429:
+        return "limited"
+    if status >= 500:
+        return "failed"
+    return "ok" if status < 300 else "refused"
+
+
+def _retry_after(value: str) -> int:
+    """Seconds, as GitLab writes it; a date (RFC 9110, section 10.2.3) or nothing gives the default."""
+    if not (value.isascii() and value.isdecimal() and len(value) < 10):
+        return RETRY_AFTER_DEFAULT
+    return min(max(int(value), 1), RETRY_AFTER_MAX)
