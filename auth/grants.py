@@ -53,6 +53,7 @@ class Grants:
             user_id=code.user_id,
             username=code.username,
             session_ref=code.session_ref,
+            visibility=code.visibility,
             issued=now,
             expires=now + GRANT_LIFETIME,
         )

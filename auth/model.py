@@ -99,6 +99,8 @@ class Session:
     tokens: Tokens
     created: float
     last_seen: float
+    browser: str
+    """Hash of the browser's own cookie: parallel sign-ins in one browser end together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class EntryCode:
     user_id: int
     username: str
     session_ref: str
+    visibility: Visibility
+    """The openness that let this visitor in; void once the port is less open than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,8 @@ class Grant:
     username: str
     session_ref: str
     """A hash of the session's id: enough to find the session, useless as a cookie."""
+    visibility: Visibility
+    """The openness that let this visitor in (PRIVATE for the owner): void once the port is less open than that."""
     issued: float
     expires: float
 
@@ -160,6 +166,8 @@ class Denied:
 
     reason: str
     """For the operator; the person sees what anybody sees of an unknown host."""
+    is_token_refused: bool = False
+    """GitLab refused the token itself: with a new sign-in the answer may be another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +216,26 @@ class ScopeMissing(TokenRefused):
     """The token is valid but lacks a scope the gateway needs."""
 
     person: ClassVar[str] = "token needs the read_api scope"
+
+
+class SignInFailed(GitLabFault):
+    """A sign-in that was not begun here, or not in this browser, or is too old, or was finished already."""
+
+    blame: ClassVar[Blame] = "client"
+    person: ClassVar[str] = "Signing in did not work."
+
+
+class SignInElsewhere(SignInFailed):
+    """The sign-in was begun under another browser cookie: another browser, or a tab that lost a race for the cookie."""
+
+    def __init__(self, operator: str, then: str) -> None:
+        super().__init__(operator)
+        self.then = then
+        """Where that sign-in would have led; as sealed as it came, so safe to start over with."""
+
+
+class SignInDenied(GitLabFault):
+    """GitLab or the person said no: consent declined, account blocked, not a person at all."""
+
+    blame: ClassVar[Blame] = "client"
+    person: ClassVar[str] = "GitLab did not let you in."

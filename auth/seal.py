@@ -13,6 +13,7 @@ from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
 from dataclasses import asdict
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
@@ -103,9 +104,19 @@ def _parse(kind: type[RecordT], payload: bytes) -> RecordT | None:
     shape = get_type_hints(kind)
     if type(fields) is not dict or fields.keys() != shape.keys():
         return None
-    if any(type(fields[name]) is not expected for name, expected in shape.items()):
+    try:
+        return kind(**{name: _typed(fields[name], expected) for name, expected in shape.items()})
+    except (TypeError, ValueError):
         return None
-    return kind(**fields)
+
+
+def _typed(value: Any, expected: type) -> Any:
+    """The value as its field wants it: JSON knows an IntEnum only as its number."""
+    if issubclass(expected, IntEnum) and type(value) is int:
+        return expected(value)
+    if type(value) is not expected:
+        raise TypeError("the value has another type than its field")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

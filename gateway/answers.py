@@ -37,6 +37,8 @@ class Rendered:
     body: bytes
 
 
+PROBED = Answer(200, "alive", "Alive", "The gateway answers.")
+SEE_OTHER = Answer(303, "see_other", "This way", "Your browser is taken to sign in, or back to where you were.")
 BAD_REQUEST = Answer(
     400, "bad_request", "This request is not valid", "It does not follow HTTP/1.1, so it was not passed on."
 )
@@ -54,6 +56,9 @@ UNKNOWN_WORKSPACE = Answer(
 )
 UNKNOWN_HOST = Answer(404, "unknown_host", "Unknown host", "No workspace lives under this host name.")
 REQUEST_TIMEOUT = Answer(408, "request_timeout", "Too slow", "The request did not arrive in time.")
+EXPECTATION_FAILED = Answer(
+    417, "expectation_failed", "This expectation is not understood", "The only one there is, is 100-continue."
+)
 HEAD_TOO_LARGE = Answer(
     431,
     "head_too_large",

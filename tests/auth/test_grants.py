@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from auth.grants import CODE_LIFETIME, GRANT_CACHE_SIZE, GRANT_LIFETIME, TARGET_LIFETIME, Grants, new_nonce, nonce_hash
-from auth.model import EntryCode, Grant, Target
+from auth.model import EntryCode, Grant, Target, Visibility
 from auth.seal import Sealer
 
 TARGET = Target("3000-a.zone.test", "https://3000-a.zone.test/x?y=%20+é", nonce_hash("n"))
-CODE = EntryCode("id-1", TARGET.host, TARGET.url, TARGET.nonce_hash, "993", "uid-1", 7, "jo", "ref-1")
+CODE = EntryCode(
+    "id-1", TARGET.host, TARGET.url, TARGET.nonce_hash, "993", "uid-1", 7, "jo", "ref-1", Visibility.PRIVATE
+)
 
 
 class Clock:
@@ -55,7 +57,9 @@ def test_an_entry_code_comes_back_within_thirty_seconds(grants: Grants, clock: C
 
 def test_a_grant_is_for_what_the_code_was_for(grants: Grants, clock: Clock) -> None:
     """Nothing of the code is lost or widened, and its life starts now."""
-    expected = Grant(CODE.host, "993", "uid-1", 7, "jo", "ref-1", issued=clock.now, expires=clock.now + GRANT_LIFETIME)
+    expected = Grant(
+        CODE.host, "993", "uid-1", 7, "jo", "ref-1", Visibility.PRIVATE, clock.now, clock.now + GRANT_LIFETIME
+    )
 
     assert grants.grant_for(CODE) == expected
 

@@ -1,0 +1,125 @@
+"""The HTTP listener: accepts connections, owns their tasks, ends what waits too long, and drains.
+
+Everything that runs for an exchange runs in this door's task group, so that nothing outlives it.
+"""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Coroutine
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from config.settings import HttpSettings
+from gateway.http.edge import ClientConnection
+from gateway.http.exchange import Plane
+from gateway.http.forwarded import TrustedProxies
+from gateway.http.gate import Gate
+from gateway.http.record import Recorder
+from gateway.http.registry import Registry
+from gateway.http.tunnel import Tunnel
+from gateway.http.upstream import Pool
+
+SWEEP_SECONDS = 1.0  # how late a time-out may be noticed; all of them are whole seconds
+BACKLOG = 1024  # connections the kernel holds for us while the loop is busy; a burst of browsers after an outage
+
+
+class HttpDoor:
+    """The HTTPS and WebSocket door."""
+
+    def __init__(self, settings: HttpSettings, gate: Gate, recorder: Recorder, *, scheme: str) -> None:
+        self._settings = settings
+        self._connections: Registry[ClientConnection] = Registry()
+        self._tunnels: Registry[Tunnel] = Registry()
+        self._pool = Pool(settings)
+        self._tasks = asyncio.TaskGroup()
+        self._is_draining = False
+        self._server: asyncio.Server | None = None
+        run, count = secrets.token_hex(4), itertools.count(1)
+        self._plane = Plane(
+            gate=gate,
+            pool=self._pool,
+            trusted=TrustedProxies(settings.trusted_proxies),
+            recorder=recorder,
+            scheme=scheme.encode(),
+            spawn=self._spawn,
+            tunnels=self._tunnels,
+            new_request_id=lambda: f"{run}{next(count):08x}",
+            is_draining=lambda: self._is_draining,
+        )
+
+    def __repr__(self) -> str:
+        return f"<HttpDoor connections={len(self._connections)} tunnels={len(self._tunnels)} {self._pool!r}>"
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        if self._server is None:
+            raise RuntimeError("the door is not open")
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def __aenter__(self) -> Self:
+        """Open the door.
+
+        Raises:
+            OSError: if the address cannot be listened on.
+        """
+        await self._tasks.__aenter__()
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: ClientConnection(self._plane, self._settings, self._connections),
+                self._settings.address or None,
+                self._settings.port,
+                backlog=BACKLOG,
+            )
+        except BaseException as exc:
+            await self._tasks.__aexit__(type(exc), exc, exc.__traceback__)
+            raise
+        self._sweeper = self._spawn(self._sweep())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop_accepting()
+        self._sweeper.cancel()
+        for connection in self._connections:
+            connection.abort()
+        for tunnel in self._tunnels:
+            tunnel.close()
+        self._pool.close()
+        await self._tasks.__aexit__(kind, exc, trace)
+
+    def stop_accepting(self) -> None:
+        """Take no new connection, and end each one after the answer it waits for."""
+        self._is_draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections:
+            connection.close_if_idle()
+
+    async def drain(self, grace: float) -> None:
+        """Wait until every connection and tunnel has ended by itself, for `grace` seconds at most."""
+        self.stop_accepting()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._connections.wait_empty()
+                await self._tunnels.wait_empty()
+
+    def close_workspace(self, uid: str) -> None:
+        """Keep no connection to a workspace that is no more."""
+        self._pool.close_owner(uid)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(coroutine)
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = loop.time()
+            for connection in self._connections:
+                connection.expire(now)
+            self._pool.expire(now)

@@ -1,0 +1,408 @@
+"""One request and its response: decided, forwarded, streamed both ways, finished.
+
+A thin state machine between a client connection and an upstream connection. Retries, early responses, framing towards
+the client and who is closed after an exchange are decided here, once for all methods.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from gateway.answers import (
+    BROKEN_UPSTREAM,
+    INTERNAL_ERROR,
+    NOTHING_LISTENS,
+    SEE_OTHER,
+    STARTING,
+    STOPPED,
+    UPSTREAM_TIMEOUT,
+    Answer,
+)
+from gateway.http.forwarded import TrustedProxies, forwarded_lines
+from gateway.http.gate import Ask, Decision, Forward, Gate, Redirect, Reply
+from gateway.http.headers import (
+    RequestHead,
+    ResponseHead,
+    request_for_upstream,
+    response_for_client,
+    switching_protocols,
+)
+from gateway.http.record import Recorder
+from gateway.http.registry import Registry
+from gateway.http.tunnel import Tunnel
+from gateway.http.upstream import DialError, DialFailure, Pool, UpstreamConnection
+from gateway.http.websocket import is_accepted
+from routing.model import WorkspaceState
+
+_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110, section 9.2.2
+_NO_BODY = frozenset((204, 304))  # RFC 9112, section 6.3
+_BUFFER_MAX = 64 * 1024  # bytes of a body that arrives before its workspace is connected; then the client waits
+_DISCARD_MAX = 64 * 1024  # bytes of a body that are read and dropped to keep a connection; beyond, closing is cheaper
+_ONE_WRITE_MAX = 16 * 1024  # below, joining a chunk with its frame is cheaper than three writes
+_CLIENT_CLOSED = 499  # nginx's number for a client that left before its answer; only in log and metrics
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Hold(Enum):
+    """Why a client is not read from."""
+
+    QUEUE = auto()
+    """Its next request came before the answer to this one."""
+    BODY = auto()
+    """Its body waits for a connection to the workspace."""
+    UPSTREAM = auto()
+    """The workspace reads slower than the client writes."""
+
+
+class Client(Protocol):
+    """The client connection, as an exchange sees it."""
+
+    @property
+    def peer(self) -> str: ...
+    @property
+    def transport(self) -> asyncio.Transport: ...
+    def write_answer(
+        self, exchange: "Exchange", answer: Answer, extra: list[tuple[str, str]], *, close: bool
+    ) -> int: ...
+    def hold(self, reason: Hold) -> None: ...
+    def release(self, reason: Hold) -> None: ...
+    def done(self, *, keep_alive: bool) -> None: ...
+    def hand_over(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """What all exchanges of one door share."""
+
+    gate: Gate
+    pool: Pool
+    trusted: TrustedProxies
+    recorder: Recorder
+    scheme: bytes
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    tunnels: Registry[Tunnel]
+    new_request_id: Callable[[], str]
+    is_draining: Callable[[], bool]
+
+
+class _Phase(Enum):
+    WAITING = auto()
+    """For a decision, or for a connection to the workspace."""
+    SENT = auto()
+    """The request head is with the workspace; no response head yet."""
+    ANSWERING = auto()
+    """A response head went to the client."""
+    DISCARDING = auto()
+    """Answered; the rest of the request is read and dropped."""
+    OVER = auto()
+
+
+class Exchange:
+    """A request on its way."""
+
+    def __init__(self, plane: Plane, client: Client, head: RequestHead) -> None:
+        self.head = head
+        self.request_id = plane.new_request_id()
+        self.request_done = not head.has_body
+        self._plane = plane
+        self._client = client
+        self._phase = _Phase.WAITING
+        self._forward: Forward | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._reused = False
+        self._task: asyncio.Task[None] | None = None
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._rechunk = False
+        self._close = False
+        self._received = 0
+        self._sent = 0
+        self._status = 0
+        self._started = asyncio.get_running_loop().time()
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request_id} {self.head.host} {self._phase.name}>"
+
+    # From the client connection
+
+    def start(self) -> None:
+        """Decide and act; called once, when all earlier requests of the connection are answered."""
+        self._follow(self._plane.gate.decide(self.head))
+
+    def request_body(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._upstream is not None:
+            self._send_body(self._upstream, data)
+        elif self._phase is _Phase.WAITING:
+            self._pending.append(data)
+            self._pending_bytes += len(data)
+            if self._pending_bytes > _BUFFER_MAX:
+                self._client.hold(Hold.BODY)
+
+    def request_end(self) -> None:
+        if self.request_done:
+            return
+        self.request_done = True
+        if self._upstream is not None and self.head.chunked:
+            self._upstream.send(_LAST_CHUNK)
+        if self._phase is _Phase.DISCARDING:
+            self._phase = _Phase.OVER
+            self._client.done(keep_alive=True)
+
+    def hold_response(self) -> None:
+        if self._upstream is not None:
+            self._upstream.hold_response()
+
+    def release_response(self) -> None:
+        if self._upstream is not None:
+            self._upstream.release_response()
+
+    def client_gone(self, code: str) -> None:
+        """Nobody waits for the answer any more: let go of everything, within this call."""
+        if self._phase in (_Phase.OVER, _Phase.DISCARDING):
+            return
+        self._phase = _Phase.OVER
+        if self._task is not None:
+            self._task.cancel()
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+        self._record(self._status or _CLIENT_CLOSED, code)
+
+    def reply(self, answer: Answer, extra: list[tuple[str, str]] | None = None) -> None:
+        """Let the gateway answer instead of the workspace."""
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+        # A client that waits for 100 may or may not send its body after a final answer: only closing is certain.
+        head = self.head
+        droppable = not head.chunked and head.content_length <= _DISCARD_MAX and b"expect" not in head.named
+        keep = head.keep_alive and (self.request_done or droppable) and not self._plane.is_draining()
+        self._sent = self._client.write_answer(self, answer, extra or [], close=not keep)
+        self._record(answer.status, answer.code)
+        if keep and not self.request_done:
+            self._phase = _Phase.DISCARDING
+            self._client.release(Hold.BODY)
+            self._client.release(Hold.UPSTREAM)
+        else:
+            self._phase = _Phase.OVER
+            self._client.done(keep_alive=keep)
+
+    # Deciding and connecting
+
+    def _follow(self, decision: Decision) -> None:
+        match decision:
+            case Forward():
+                self._connect(decision)
+            case Reply(answer, cookies):
+                self.reply(answer, [("Set-Cookie", cookie) for cookie in cookies])
+            case Redirect(location, cookies):
+                self.reply(SEE_OTHER, [("Location", location), *(("Set-Cookie", cookie) for cookie in cookies)])
+            case Ask(question):
+                self._spawn(self._ask(question))
+
+    async def _ask(self, question: Callable[[], Awaitable[Decision]]) -> None:
+        self._follow(await question())
+
+    def _connect(self, forward: Forward) -> None:
+        self._forward = forward
+        upstream = self._plane.pool.take(forward.origin)
+        if upstream is not None:
+            self._send_head(upstream, reused=True)
+        else:
+            self._spawn(self._dial(forward))
+
+    async def _dial(self, forward: Forward) -> None:
+        pool = self._plane.pool
+        try:
+            try:
+                upstream = await pool.dial(forward.origin)
+            except DialError:
+                upstream = await pool.dial(forward.origin)  # once more for any request: nothing of it was sent yet
+        except DialError as exc:
+            self._plane.recorder.upstream_failed(exc.failure.value, str(exc), self.request_id)
+            self.reply(_answer_dial(forward, exc.failure))
+        else:
+            self._send_head(upstream, reused=False)
+
+    def _send_head(self, upstream: UpstreamConnection, *, reused: bool) -> None:
+        forward, head, plane = self._forward, self.head, self._plane
+        if forward is None:
+            raise AssertionError("a head is sent only where a decision forwards it")
+        self._upstream, self._reused, self._phase = upstream, reused, _Phase.SENT
+        upstream.begin(self, method=head.method)
+        chain = plane.trusted.chain(self._client.peer, head.get(b"x-forwarded-for"))
+        lines = forwarded_lines(
+            chain=chain,
+            scheme=plane.scheme,
+            host_field=head.named[b"host"],
+            request_id=self.request_id.encode(),
+            user=forward.user,
+        )
+        upstream.send(request_for_upstream(head, lines, self._own_cookies))
+        pending, self._pending = self._pending, []
+        for data in pending:
+            self._send_body(upstream, data)
+        if self.request_done and head.chunked:
+            upstream.send(_LAST_CHUNK)
+        self._client.release(Hold.BODY)
+
+    def _send_body(self, upstream: UpstreamConnection, data: bytes) -> None:
+        for piece in _chunk(data) if self.head.chunked else (data,):
+            upstream.send(piece)
+
+    @property
+    def _own_cookies(self) -> frozenset[bytes]:
+        # The portal is ours: it reads and sets the very cookies that a workspace must never see.
+        return self._plane.gate.cookies.names if self._forward and self._forward.route else frozenset()
+
+    # From the upstream connection (upstream.Receiver)
+
+    def response_head(self, head: ResponseHead) -> None:
+        if head.status < 200:
+            if not self.head.http10:  # RFC 9110, section 15.2
+                self._write(response_for_client(head, b"", (), self._own_cookies, self.head.host))
+            return
+        self._phase = _Phase.ANSWERING
+        self._status = head.status
+        framing = self._frame(head)
+        cookies = self._forward.cookies if self._forward else ()
+        added = [b"Set-Cookie: %b\r\n" % cookie.encode() for cookie in cookies]
+        self._write(response_for_client(head, framing, added, self._own_cookies, self.head.host))
+
+    def response_body(self, data: bytes) -> None:
+        self._sent += len(data)
+        for piece in _chunk(data) if self._rechunk else (data,):
+            self._write(piece)
+
+    def response_end(self, *, reusable: bool) -> None:
+        if self._rechunk:
+            self._write(_LAST_CHUNK)
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            if reusable and self.request_done:
+                self._plane.pool.give_back(upstream, asyncio.get_running_loop().time())
+            else:
+                upstream.abort()
+        self._phase = _Phase.OVER
+        self._record(self._status, "")
+        self._client.done(keep_alive=not self._close)
+
+    def switched(self, head: ResponseHead, rest: bytes) -> None:
+        upstream, forward = self._upstream, self._forward
+        if upstream is None or forward is None or not is_accepted(self.head, head):
+            self.upstream_lost("a 101 that does not answer the request")
+            return
+        self._upstream, self._phase = None, _Phase.OVER
+        self._write(switching_protocols(head, self._own_cookies, self.head.host))
+        self._record(101, "")
+        self._open_tunnel(forward, upstream.transport, rest)
+
+    def upstream_lost(self, reason: str) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        if self._phase is _Phase.SENT and self._reused and self._forward and self._is_repeatable():
+            self._phase = _Phase.WAITING
+            self._spawn(self._dial(self._forward))
+            return
+        self._plane.recorder.upstream_failed("broken", reason, self.request_id)
+        if self._phase is _Phase.SENT:
+            self.reply(BROKEN_UPSTREAM)
+        elif self._phase is _Phase.ANSWERING:
+            # The only way left to say that the body is not whole is to break the connection.
+            self._phase = _Phase.OVER
+            self._record(self._status, "truncated")
+            self._client.transport.abort()
+
+    def hold_request(self) -> None:
+        self._client.hold(Hold.UPSTREAM)
+
+    def release_request(self) -> None:
+        self._client.release(Hold.UPSTREAM)
+
+    # Inner steps
+
+    def _is_repeatable(self) -> bool:
+        return self.head.method in _IDEMPOTENT and not self.head.has_body
+
+    def _frame(self, head: ResponseHead) -> bytes:
+        """The lines that delimit the body towards the client (RFC 9112, section 6.3); decides whether to close."""
+        self._close = not (self.head.keep_alive and self.request_done) or self._plane.is_draining()
+        has_body = self.head.method != b"HEAD" and head.status not in _NO_BODY
+        framing = b""
+        if has_body and head.content_length is None:
+            if self.head.http10:
+                self._close = True
+            else:
+                self._rechunk = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+        if self._close:
+            return framing + b"Connection: close\r\n"
+        return framing + b"Connection: keep-alive\r\n" if self.head.http10 else framing
+
+    def _open_tunnel(self, forward: Forward, workspace: asyncio.Transport, rest: bytes) -> None:
+        plane, loop = self._plane, asyncio.get_running_loop()
+        opened = loop.time()
+
+        def closed(up: int, down: int) -> None:
+            plane.tunnels.discard(tunnel)
+            seconds = loop.time() - opened
+            plane.recorder.tunnel_closed(
+                self.head, forward, request_id=self.request_id, seconds=seconds, up=up, down=down
+            )
+
+        tunnel = Tunnel(self._client.transport, workspace, closed)
+        plane.tunnels.add(tunnel)
+        plane.recorder.tunnel_opened()
+        tunnel.open(self._client.hand_over(), rest)
+
+    def _write(self, data: bytes) -> None:
+        self._client.transport.write(data)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._task = self._plane.spawn(self._guarded(coroutine))
+
+    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        except Exception:  # noqa: BLE001 - a bug met by one request must not end the others
+            self._plane.recorder.crashed(self.request_id)
+            if self._phase in (_Phase.WAITING, _Phase.SENT):
+                self.reply(INTERNAL_ERROR)
+            else:
+                self._client.transport.abort()
+
+    def _record(self, status: int, code: str) -> None:
+        self._plane.recorder.request(
+            self.head,
+            request_id=self.request_id,
+            client=self._plane.trusted.find_client(self._client.peer, self.head.get(b"x-forwarded-for")),
+            forward=self._forward,
+            status=status,
+            code=code,
+            seconds=asyncio.get_running_loop().time() - self._started,
+            received=self._received,
+            sent=self._sent,
+        )
+
+
+def _chunk(data: bytes) -> tuple[bytes, ...]:
+    if len(data) <= _ONE_WRITE_MAX:
+        return (b"%x\r\n%b\r\n" % (len(data), data),)
+    return (b"%x\r\n" % len(data), data, b"\r\n")
+
+
+def _answer_dial(forward: Forward, failure: DialFailure) -> Answer:
+    if forward.route is None:
+        return INTERNAL_ERROR
+    state = forward.route.workspace.state
+    if state is WorkspaceState.STOPPED:
+        return STOPPED
+    if state is WorkspaceState.STARTING:
+        return STARTING
+    return UPSTREAM_TIMEOUT if failure is DialFailure.TIMEOUT else NOTHING_LISTENS

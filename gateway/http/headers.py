@@ -1,0 +1,294 @@
+"""Heads of requests and responses: read strictly, rewritten for the other side. Pure: bytes and values, no I/O.
+
+What a parser lets through but two readers could understand differently is refused here (RFC 9112). What belongs to
+one connection stays on it (RFC 9110, section 7.6.1); what the gateway itself says to a workspace, only the gateway
+says; the gateway's cookies stay with the gateway. Everything else passes byte for byte, in its order and spelling.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gateway.answers import BAD_HOST, BAD_REQUEST, EXPECTATION_FAILED, NOT_IMPLEMENTED, Answer
+from routing.hostname import InvalidHost, parse_host
+
+Field = tuple[bytes, bytes]
+
+# RFC 9110, section 7.6.1, and the two that RFC 2616 had
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer"
+    b" transfer-encoding upgrade".split()
+)
+# Said by the gateway alone; `forwarded` (RFC 7239) would contradict the X-Forwarded set
+_OURS = frozenset(
+    b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port forwarded x-request-id x-workspaces-user"
+    b" x-workspaces-token".split()
+)
+_DROPPED = _HOP_BY_HOP | _OURS
+# `Connection: cookie` must not make a proxy lose what others rely on
+_NOT_NAMEABLE = _OURS | {b"host", b"cookie", b"content-length", b"transfer-encoding", b"authorization", b"origin"}
+_FOLD = bytes.maketrans(b"_.", b"--")
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """The request cannot be passed on; the answer says why, and the connection closes after it."""
+
+    def __init__(self, answer: Answer, operator: str) -> None:
+        super().__init__(operator)
+        self.answer = answer
+        self.operator = operator
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request head that has only one meaning."""
+
+    method: bytes
+    target: bytes
+    """Origin-form (RFC 9112, section 3.2.1), exactly as the client wrote it, or `*`."""
+    http10: bool
+    fields: list[Field]
+    named: dict[bytes, bytes]
+    """Values by lower-case name; several lines of one name are combined (RFC 9110, section 5.3)."""
+    host: str
+    """Canonical: the same value goes to routing, access and logs."""
+    content_length: int
+    chunked: bool
+    upgrade: bool
+    """A well-formed request for a WebSocket (RFC 6455, section 4.1)."""
+    keep_alive: bool
+
+    @property
+    def has_body(self) -> bool:
+        return self.chunked or self.content_length > 0
+
+    @property
+    def path(self) -> bytes:
+        return self.target.partition(b"?")[0]
+
+    def get(self, name: bytes) -> bytes:
+        """The value of a field by its lower-case name; empty when it is absent."""
+        return self.named.get(name, b"")
+
+
+def parse_request(method: bytes, target: bytes, version: str, fields: list[Field], *, keep_alive: bool) -> RequestHead:
+    """Read a request head that llhttp accepted.
+
+    Raises:
+        Refused: if any part of it could mean two things.
+    """
+    named = _by_name(fields)
+    http10 = version == "1.0"
+    if version not in ("1.0", "1.1"):
+        raise Refused(BAD_REQUEST, "HTTP version")
+    host = _host(named, fields)
+    chunked = _is_chunked(named, http10=http10)
+    length = int(named.get(b"content-length", b"0"))
+    if named.get(b"expect", b"100-continue").lower() != b"100-continue":
+        raise Refused(EXPECTATION_FAILED, "unknown expectation")
+    return RequestHead(
+        method=method,
+        target=_origin_form(method, target, host),
+        http10=http10,
+        fields=fields,
+        named=named,
+        host=host,
+        content_length=length,
+        chunked=chunked,
+        upgrade=_is_websocket(method, named, http10=http10, has_body=chunked or length > 0),
+        keep_alive=keep_alive,
+    )
+
+
+def request_for_upstream(head: RequestHead, forwarded: bytes, own_cookies: frozenset[bytes]) -> bytes:
+    """The head that the workspace receives.
+
+    `forwarded` is the block of lines the gateway adds; `own_cookies` are the cookie names that stay here.
+    """
+    dropped = _DROPPED | _connection_named(head.named)
+    parts = [head.method, b" ", head.target, b" HTTP/1.1\r\n"]
+    cookies_done = False
+    for name, value in head.fields:
+        key = folded(name)
+        if key in dropped:
+            continue
+        if key == b"cookie":
+            if not cookies_done and (kept := strip_cookies(head.named[b"cookie"], own_cookies)):
+                parts += (name, b": ", kept, b"\r\n")
+            cookies_done = True
+            continue
+        parts += (name, b": ", value, b"\r\n")
+    if head.upgrade:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    elif head.chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    parts += (forwarded, b"\r\n")
+    return b"".join(parts)
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """A response head as the workspace sent it."""
+
+    status: int
+    reason: bytes
+    http10: bool
+    fields: list[Field]
+    named: dict[bytes, bytes]
+    keep_alive: bool
+
+    @property
+    def content_length(self) -> int | None:
+        value = self.named.get(b"content-length")
+        return int(value) if value is not None else None
+
+    @property
+    def chunked(self) -> bool:
+        return b"transfer-encoding" in self.named
+
+
+class BadResponse(Exception):
+    """The workspace's response head could mean two things. The upstream's fault."""
+
+
+def parse_response(status: int, reason: bytes, version: str, fields: list[Field], *, keep_alive: bool) -> ResponseHead:
+    """Read a response head that llhttp accepted.
+
+    Raises:
+        BadResponse: if its framing is not certain.
+    """
+    named = _by_name(fields)
+    http10 = version == "1.0"
+    coding = named.get(b"transfer-encoding")
+    if coding is not None and (coding.strip().lower() != b"chunked" or http10):
+        raise BadResponse("transfer coding other than chunked")
+    if version not in ("1.0", "1.1"):
+        raise BadResponse("HTTP version")
+    return ResponseHead(status, reason, http10, fields, named, keep_alive)
+
+
+def response_for_client(
+    head: ResponseHead, framing: bytes, added: Iterable[bytes], own_cookies: frozenset[bytes], host: str
+) -> bytes:
+    """The head that the browser receives.
+
+    `framing` is the block of lines that delimit the body on this connection, `added` are whole lines of ours.
+    """
+    dropped = _HOP_BY_HOP | _connection_named(head.named)
+    parts = [b"HTTP/1.1 %d %s\r\n" % (head.status, head.reason)]
+    for name, value in head.fields:
+        key = folded(name)
+        if key in dropped or (key == b"set-cookie" and is_cookie_refused(value, own_cookies, host)):
+            continue
+        parts += (name, b": ", value, b"\r\n")
+    parts += added
+    parts += (framing, b"\r\n")
+    return b"".join(parts)
+
+
+def switching_protocols(head: ResponseHead, own_cookies: frozenset[bytes], host: str) -> bytes:
+    """The 101 that opens a tunnel, with the WebSocket fields in their own spelling and order."""
+    return response_for_client(head, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", (), own_cookies, host)
+
+
+@lru_cache(maxsize=4096)  # real traffic uses a few hundred names; invented ones only evict
+def folded(name: bytes) -> bytes:
+    """A field name as a CGI-like server reads it: lower case, `_` and `.` like `-`."""
+    return name.lower().translate(_FOLD)
+
+
+def strip_cookies(value: bytes, names: frozenset[bytes]) -> bytes:
+    """A Cookie value without the cookies of these names; all others keep every byte."""
+    if b"workspace" not in value:  # every name of ours holds this word
+        return value
+    kept = [pair for pair in value.split(b";") if pair.partition(b"=")[0].strip(b" \t") not in names]
+    return b";".join(kept).strip(b" \t")
+
+
+def is_cookie_refused(value: bytes, names: frozenset[bytes], host: str) -> bool:
+    """Whether a workspace may not set this cookie: it uses a name of ours, or would reach other hosts of the zone."""
+    pair, *attributes = value.split(b";")
+    if pair.partition(b"=")[0].strip(b" \t") in names or pair.lstrip(b" \t=").partition(b"=")[0].strip(b" \t") in names:
+        return True
+    for attribute in attributes:
+        key, _, domain = attribute.partition(b"=")
+        if key.strip(b" \t").lower() == b"domain":
+            above = domain.strip(b' \t".').lower()
+            if above and host.encode() != above and host.encode().endswith(b"." + above):
+                return True
+    return False
+
+
+def tokens(value: bytes) -> frozenset[bytes]:
+    """The lower-case members of a comma-separated field value."""
+    return frozenset(token.strip(b" \t").lower() for token in value.split(b",")) - {b""}
+
+
+def _by_name(fields: list[Field]) -> dict[bytes, bytes]:
+    named: dict[bytes, bytes] = {}
+    for name, value in fields:
+        key = name.lower()
+        if key in named:
+            named[key] += (b"; " if key == b"cookie" else b", ") + value
+        else:
+            named[key] = value
+    return named
+
+
+def _host(named: dict[bytes, bytes], fields: list[Field]) -> str:
+    value = named.get(b"host")
+    if value is None:
+        raise Refused(BAD_HOST, "no Host")
+    if sum(name.lower() == b"host" for name, _ in fields) > 1:
+        raise Refused(BAD_HOST, "more than one Host")
+    try:
+        return parse_host(value)
+    except InvalidHost as exc:
+        raise Refused(BAD_HOST, "Host is no DNS name") from exc
+
+
+def _is_chunked(named: dict[bytes, bytes], *, http10: bool) -> bool:
+    coding = named.get(b"transfer-encoding")
+    if coding is None:
+        return False
+    if http10 or coding.lower() != b"chunked":
+        raise Refused(BAD_REQUEST if http10 else NOT_IMPLEMENTED, "transfer coding other than chunked, or in HTTP/1.0")
+    return True
+
+
+def _origin_form(method: bytes, target: bytes, host: str) -> bytes:
+    if target.startswith(b"/") and b"#" not in target:
+        return target
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    match = _ABSOLUTE_FORM.match(target)
+    if match is None or b"#" in target or not _is_same_host(match[1], host):
+        raise Refused(BAD_REQUEST, "request target")
+    rest = match[2]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _is_same_host(authority: bytes, host: str) -> bool:
+    try:
+        return parse_host(authority) == host
+    except InvalidHost:
+        return False
+
+
+def _is_websocket(method: bytes, named: dict[bytes, bytes], *, http10: bool, has_body: bool) -> bool:
+    if b"upgrade" not in named or b"upgrade" not in tokens(named.get(b"connection", b"")):
+        return False
+    if named[b"upgrade"].lower() != b"websocket" or method != b"GET" or http10:
+        return False
+    if has_body:
+        raise Refused(BAD_REQUEST, "an upgrade with a body")
+    return True
+
+
+def _connection_named(named: dict[bytes, bytes]) -> frozenset[bytes]:
+    value = named.get(b"connection")
+    if value is None or value in (b"keep-alive", b"close", b"Upgrade"):
+        return frozenset()
+    return tokens(value) - _NOT_NAMEABLE

@@ -1,0 +1,96 @@
+"""What is counted and logged about every exchange and tunnel of the HTTP door.
+
+Queries, cookies and tokens never come here; a path is cut, and JSON escapes whatever it holds.
+"""
+
+from gateway.http.gate import Forward
+from gateway.http.headers import RequestHead
+from gateway.telemetry import Log, Metrics
+
+_PATH_MAX = 1024  # characters of a path in the log: enough to recognise it, too few to flood the log
+
+
+class Recorder:
+    """Writes one log line per request, and counts it."""
+
+    def __init__(self, metrics: Metrics, log: Log) -> None:
+        self.metrics = metrics
+        self._log = log
+
+    def request(
+        self,
+        head: RequestHead,
+        *,
+        request_id: str,
+        client: str,
+        forward: Forward | None,
+        status: int,
+        code: str,
+        seconds: float,
+        received: int,
+        sent: int,
+    ) -> None:
+        """One exchange has ended. `code` names the gateway's own answer or how the exchange broke off."""
+        to = "gateway" if forward is None else "workspace" if forward.route else "portal"
+        self.metrics.http_requests.labels(to, str(status)).inc()
+        self.metrics.http_seconds.labels(to).observe(seconds)
+        self._count(received, sent)
+        self._log.info(
+            "http.request",
+            request_id=request_id,
+            client=client,
+            method=head.method.decode("latin-1"),
+            host=head.host,
+            path=head.path[:_PATH_MAX].decode("latin-1"),
+            status=status,
+            code=code,
+            seconds=round(seconds, 6),
+            received=received,
+            sent=sent,
+            **_who(forward),
+        )
+
+    def refused(self, client: str, status: int, reason: str) -> None:
+        """Something arrived that is no request."""
+        self.metrics.http_requests.labels("gateway", str(status)).inc()
+        self._log.info("http.refused", client=client, status=status, reason=reason)
+
+    def tunnel_opened(self) -> None:
+        self.metrics.http_tunnels.inc()
+        self.metrics.http_tunnels_opened.inc()
+
+    def tunnel_closed(
+        self, head: RequestHead, forward: Forward, *, request_id: str, seconds: float, up: int, down: int
+    ) -> None:
+        self.metrics.http_tunnels.dec()
+        self._count(up, down)
+        self._log.info(
+            "http.tunnel_closed",
+            request_id=request_id,
+            host=head.host,
+            seconds=round(seconds, 3),
+            received=up,
+            sent=down,
+            **_who(forward),
+        )
+
+    def upstream_failed(self, reason: str, detail: str, request_id: str) -> None:
+        self.metrics.upstream_failures.labels(reason).inc()
+        self._log.info("http.upstream_failed", request_id=request_id, reason=reason, detail=detail)
+
+    def crashed(self, request_id: str) -> None:
+        """A fault of ours; called while the exception is being handled."""
+        self._log.exception("http.crashed", request_id=request_id)
+
+    def _count(self, received: int, sent: int) -> None:
+        self.metrics.http_bytes.labels("received").inc(received)
+        self.metrics.http_bytes.labels("sent").inc(sent)
+
+
+def _who(forward: Forward | None) -> dict[str, str | int]:
+    if forward is None or forward.route is None:
+        return {}
+    facts: dict[str, str | int] = {"workspace": forward.route.workspace.name, "port": forward.route.port}
+    if forward.grant:
+        facts["user"] = forward.grant.user_id
+    return facts

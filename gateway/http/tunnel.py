@@ -1,0 +1,92 @@
+"""Two sockets joined after a 101: bytes in, the same bytes out, no frame parsed and no size limited.
+
+Half-close and back-pressure of tunnels have their one place here. A tunnel is idle for as long as both ends like; TCP
+keepalive notices an end that is gone without a word.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+KEEPALIVE_IDLE = 30  # seconds before the first probe: below the idle limits of common NATs and load balancers
+KEEPALIVE_INTERVAL = 10
+KEEPALIVE_PROBES = 4  # so an end that vanished is noticed after 70 s
+
+
+class _End(asyncio.Protocol):
+    """One side of a tunnel: what it reads, the other side writes."""
+
+    other: "_End"
+
+    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
+        self._tunnel = tunnel
+        self.transport = transport
+        self.bytes = 0
+        self.has_ended = False
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes += len(data)
+        self.other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        self.has_ended = True
+        if self.other.has_ended or not self.other.transport.can_write_eof():
+            self._tunnel.close()
+            return False
+        self.other.transport.write_eof()
+        return True  # this side may still be written to
+
+    def pause_writing(self) -> None:
+        self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.other.transport.resume_reading()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._tunnel.close()
+
+
+class Tunnel:
+    """A byte tunnel between a client and a workspace."""
+
+    def __init__(
+        self, client: asyncio.Transport, workspace: asyncio.Transport, closed: Callable[[int, int], None]
+    ) -> None:
+        """Takes over both transports. `closed` gets the bytes from the client and from the workspace, once."""
+        self._closed: Callable[[int, int], None] | None = closed
+        self._client = _End(self, client)
+        self._workspace = _End(self, workspace)
+        self._client.other, self._workspace.other = self._workspace, self._client
+
+    def __repr__(self) -> str:
+        return f"<Tunnel up={self._client.bytes} down={self._workspace.bytes}>"
+
+    def open(self, from_client: bytes, from_workspace: bytes) -> None:
+        """Pass on what came early, then everything."""
+        for end, early in ((self._client, from_client), (self._workspace, from_workspace)):
+            keep_alive(end.transport)
+            end.transport.set_protocol(end)
+            if early:
+                end.data_received(early)
+        for end in (self._client, self._workspace):
+            end.transport.resume_reading()
+
+    def close(self) -> None:
+        """Close both ends after what is buffered has been sent. Idempotent."""
+        closed, self._closed = self._closed, None
+        if closed is None:
+            return
+        self._client.transport.close()
+        self._workspace.transport.close()
+        closed(self._client.bytes, self._workspace.bytes)
+
+
+def keep_alive(transport: asyncio.Transport) -> None:
+    """Let the kernel notice a peer that vanished (RFC 9293, section 3.8.4)."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
