@@ -30,8 +30,11 @@ ENDED_MAX = 100_000  # about 200 B each; more sign-outs than that in ten minutes
 class SessionStore(Protocol):
     """What sign-in, the portal and the edge need of a store; `ref` is always `session_ref` of a session's id."""
 
-    async def create(self, user: User, tokens: Tokens) -> Session:
-        """A new session under a new id: whatever a browser held before sign-in is worth nothing after it."""
+    async def create(self, user: User, tokens: Tokens, browser: str) -> Session:
+        """A new session under a new id: whatever a browser held before sign-in is worth nothing after it.
+
+        One browser is one person: sessions of somebody else in the same browser end.
+        """
 
     async def get(self, ref: str) -> Session | None:
         """The session if it still lives; being asked for counts as being used."""
@@ -40,7 +43,10 @@ class SessionStore(Protocol):
         """Keep refreshed tokens; nothing happens if the session ended meanwhile."""
 
     async def end(self, ref: str) -> None:
-        """Sign out. From now on `is_ended` is true, for as long as a grant of this session could live."""
+        """Sign out this session and those of the same browser, which ten tabs opened at once may have made.
+
+        From now on `is_ended` is true of them, for as long as a grant of theirs could live.
+        """
 
     async def use_once(self, key: str, ttl: float) -> bool:
         """True for the first caller with this key within `ttl` seconds, false for every other."""
@@ -59,6 +65,7 @@ class MemorySessions(SessionStore):
         self._settings = settings
         self._clock = clock
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._browsers: dict[str, set[str]] = {}
         self._used: OrderedDict[str, float] = OrderedDict()
         self._ended: TTLCache[str, bool] = TTLCache(ENDED_MAX, GRANT_LIFETIME, timer=clock)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
@@ -66,11 +73,16 @@ class MemorySessions(SessionStore):
     def __repr__(self) -> str:
         return f"<MemorySessions {len(self._sessions)} sessions>"
 
-    async def create(self, user: User, tokens: Tokens) -> Session:
+    async def create(self, user: User, tokens: Tokens, browser: str) -> Session:
         now = self._clock()
         self._drop_idle(now)
-        session = Session(SecretStr(secrets.token_urlsafe(32)), user, tokens, created=now, last_seen=now)
-        self._sessions[session_ref(session.id)] = session
+        for sibling in self._siblings(browser):
+            if self._sessions[sibling].user.id != user.id:
+                self._end_one(sibling)
+        session = Session(SecretStr(secrets.token_urlsafe(32)), user, tokens, now, now, browser)
+        ref = session_ref(session.id)
+        self._sessions[ref] = session
+        self._browsers.setdefault(browser, set()).add(ref)
         return session
 
     async def get(self, ref: str) -> Session | None:
@@ -78,7 +90,7 @@ class MemorySessions(SessionStore):
         if session is None:
             return None
         if self._has_expired(session, now):
-            del self._sessions[ref]
+            self._drop(ref)
             return None
         session = self._sessions[ref] = replace(session, last_seen=now)
         self._sessions.move_to_end(ref)
@@ -90,8 +102,9 @@ class MemorySessions(SessionStore):
 
     async def end(self, ref: str) -> None:
         # Only a session that was here is noted: made-up ids from cookies must not fill the list.
-        if self._sessions.pop(ref, None) is not None:
-            self._ended[ref] = True
+        if session := self._sessions.get(ref):
+            for sibling in self._siblings(session.browser):
+                self._end_one(sibling)
 
     async def use_once(self, key: str, ttl: float) -> bool:
         """Forgets the oldest key when it is full of living ones.
@@ -114,6 +127,20 @@ class MemorySessions(SessionStore):
     def refreshing(self, ref: str) -> AbstractAsyncContextManager[None]:
         return self._locks.setdefault(ref, asyncio.Lock())
 
+    def _siblings(self, browser: str) -> tuple[str, ...]:
+        return tuple(self._browsers.get(browser, ()))
+
+    def _end_one(self, ref: str) -> None:
+        self._drop(ref)
+        self._ended[ref] = True
+
+    def _drop(self, ref: str) -> None:
+        session = self._sessions.pop(ref)
+        siblings = self._browsers[session.browser]
+        siblings.discard(ref)
+        if not siblings:
+            del self._browsers[session.browser]
+
     def _has_expired(self, session: Session, now: float) -> bool:
         idle, age = now - session.last_seen, now - session.created
         return idle >= self._settings.idle_timeout or age >= self._settings.absolute_timeout
@@ -123,7 +150,7 @@ class MemorySessions(SessionStore):
             ref, oldest = next(iter(self._sessions.items()))
             if len(self._sessions) < SESSIONS_MAX and not self._has_expired(oldest, now):
                 break
-            del self._sessions[ref]
+            self._drop(ref)
 
 
 def session_ref(session_id: SecretStr) -> str:

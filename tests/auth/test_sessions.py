@@ -35,7 +35,7 @@ def store(clock: Clock) -> MemorySessions:
 
 async def test_a_session_is_found_by_the_hash_of_its_id(store: MemorySessions) -> None:
     """The id itself is no key of the store, so reading the store's keys makes nobody a user."""
-    session = await store.create(USER, TOKENS)
+    session = await store.create(USER, TOKENS, "browser-1")
 
     assert await store.get(session_ref(session.id)) == session
     assert await store.get(session.id.get_secret_value()) is None
@@ -43,7 +43,7 @@ async def test_a_session_is_found_by_the_hash_of_its_id(store: MemorySessions) -
 
 async def test_every_session_has_a_new_id(store: MemorySessions) -> None:
     """Signing in twice gives two ids that nobody could guess."""
-    first, second = await store.create(USER, TOKENS), await store.create(USER, TOKENS)
+    first, second = await store.create(USER, TOKENS, "browser-1"), await store.create(USER, TOKENS, "browser-1")
 
     assert first.id != second.id
     assert len(first.id.get_secret_value()) >= 43
@@ -51,7 +51,7 @@ async def test_every_session_has_a_new_id(store: MemorySessions) -> None:
 
 async def test_use_keeps_a_session_from_idling_out(store: MemorySessions, clock: Clock) -> None:
     """The idle limit counts from the last use."""
-    ref = session_ref((await store.create(USER, TOKENS)).id)
+    ref = session_ref((await store.create(USER, TOKENS, "browser-1")).id)
 
     for _ in range(3):
         clock.now += 3599
@@ -62,7 +62,7 @@ async def test_use_keeps_a_session_from_idling_out(store: MemorySessions, clock:
 
 async def test_no_use_keeps_a_session_beyond_the_absolute_limit(store: MemorySessions, clock: Clock) -> None:
     """After a working day everybody signs in again."""
-    ref = session_ref((await store.create(USER, TOKENS)).id)
+    ref = session_ref((await store.create(USER, TOKENS, "browser-1")).id)
 
     for _ in range(15):
         clock.now += 1800
@@ -73,7 +73,7 @@ async def test_no_use_keeps_a_session_beyond_the_absolute_limit(store: MemorySes
 
 async def test_an_ended_session_is_gone_and_known_as_ended(store: MemorySessions, clock: Clock) -> None:
     """The edge learns of a sign-out without waiting, for as long as a grant could outlive it."""
-    ref = session_ref((await store.create(USER, TOKENS)).id)
+    ref = session_ref((await store.create(USER, TOKENS, "browser-1")).id)
     assert not store.is_ended(ref)
 
     await store.end(ref)
@@ -82,6 +82,27 @@ async def test_an_ended_session_is_gone_and_known_as_ended(store: MemorySessions
     assert store.is_ended(ref)
     clock.now += GRANT_LIFETIME
     assert not store.is_ended(ref)
+
+
+async def test_signing_out_ends_every_session_of_the_browser(store: MemorySessions) -> None:
+    """Ten tabs that signed in at once made ten sessions, and one sign-out ends them all, but no other browser's."""
+    here = [session_ref((await store.create(USER, TOKENS, "browser-1")).id) for _ in range(10)]
+    elsewhere = session_ref((await store.create(USER, TOKENS, "browser-2")).id)
+
+    await store.end(here[3])
+
+    assert all(store.is_ended(ref) for ref in here)
+    assert not store.is_ended(elsewhere)
+    assert await store.get(elsewhere) is not None
+
+
+async def test_one_browser_is_one_person(store: MemorySessions) -> None:
+    """Signing in as somebody else ends the sessions of whoever used this browser before."""
+    before = session_ref((await store.create(USER, TOKENS, "browser-1")).id)
+
+    await store.create(User(8, "ida"), TOKENS, "browser-1")
+
+    assert store.is_ended(before)
 
 
 async def test_ending_made_up_sessions_costs_nothing(store: MemorySessions) -> None:
@@ -93,7 +114,7 @@ async def test_ending_made_up_sessions_costs_nothing(store: MemorySessions) -> N
 
 async def test_refreshed_tokens_are_kept(store: MemorySessions) -> None:
     """The next request of the session sees the new tokens."""
-    ref = session_ref((await store.create(USER, TOKENS)).id)
+    ref = session_ref((await store.create(USER, TOKENS, "browser-1")).id)
     fresh = Tokens(SecretStr("a2"), SecretStr("r2"), 5.0)
 
     await store.put_tokens(ref, fresh)
@@ -105,7 +126,7 @@ async def test_refreshed_tokens_are_kept(store: MemorySessions) -> None:
 
 async def test_tokens_do_not_revive_an_ended_session(store: MemorySessions) -> None:
     """A refresh that finishes after sign-out changes nothing."""
-    ref = session_ref((await store.create(USER, TOKENS)).id)
+    ref = session_ref((await store.create(USER, TOKENS, "browser-1")).id)
     await store.end(ref)
 
     await store.put_tokens(ref, TOKENS)
@@ -137,12 +158,13 @@ async def test_a_flood_is_bounded_in_memory(store: MemorySessions, monkeypatch: 
     """Beyond the limits the oldest entries make room: sessions and used keys alike."""
     monkeypatch.setattr(module, "USED_MAX", 10)
     monkeypatch.setattr(module, "SESSIONS_MAX", 10)
-    first = session_ref((await store.create(USER, TOKENS)).id)
+    first = session_ref((await store.create(USER, TOKENS, "browser-1")).id)
 
     for number in range(30):
         await store.use_once(str(number), 600)
-        await store.create(USER, TOKENS)
+        await store.create(USER, TOKENS, f"browser-{number}")
 
+    assert len(store._browsers) == 10
     assert len(store._used) == 10
     assert len(store._sessions) == 10
     assert await store.get(first) is None
@@ -168,7 +190,7 @@ async def test_one_refresh_at_a_time_per_session(store: MemorySessions) -> None:
 
 async def test_nothing_secret_shows_in_a_repr(store: MemorySessions) -> None:
     """Neither the store nor a session prints an id or a token."""
-    session = await store.create(USER, TOKENS)
+    session = await store.create(USER, TOKENS, "browser-1")
     shown = repr(session) + repr(store) + str(session)
 
     assert session.id.get_secret_value() not in shown
