@@ -1,0 +1,156 @@
+"""Gives the verdict: may the person behind a token use this port, or this workspace, now.
+
+GitLab is asked every time; nothing here remembers a yes but `GrantKeeper`, and it not longer than five minutes. When
+GitLab cannot be asked the verdict is Unavailable, which is never a yes.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from cachetools import TLRUCache
+from pydantic import SecretStr
+
+from auth.gitlab import GitLab
+from auth.login import Login
+from auth.model import (
+    Denied,
+    GitLabFault,
+    GitLabUnavailable,
+    Grant,
+    Granted,
+    Ownership,
+    TokenRefused,
+    Unavailable,
+    User,
+    Verdict,
+    Visibility,
+    WorkspacePort,
+)
+from auth.sessions import SessionStore
+from auth.visibility import effective_visibility
+from config.settings import VisibilitySettings
+
+RECHECK_INTERVAL = 300  # s; a person whom GitLab refuses is out within this, and 12 questions an hour are no load
+UNAVAILABLE_INTERVAL = 5  # s; a GitLab that is down is not asked again by every open editor at once
+VERDICTS_MAX = 50_000  # about 500 B each; beyond it GitLab is merely asked again
+
+
+class AccessPolicy:
+    """The rules about who may enter, asked afresh each time."""
+
+    def __init__(self, gitlab: GitLab, visibility: VisibilitySettings) -> None:
+        self._gitlab = gitlab
+        self._settings = visibility
+
+    def visibility(self, port: WorkspacePort) -> Visibility:
+        """How open the port is under the operator's policy."""
+        return effective_visibility(port, self._settings)
+
+    async def decide_port(self, token: SecretStr, port: WorkspacePort) -> Verdict:
+        """May the token's user use this port over HTTP?"""
+        try:
+            match self.visibility(port):
+                case Visibility.PUBLIC:
+                    return _decide_public(await self._gitlab.find_user(token))
+                case Visibility.INTERNAL:
+                    return _decide_internal(*await self._find_both(token, port.workspace_id))
+                case Visibility.PRIVATE:
+                    return _decide_owner(await self._gitlab.find_ownership(token, port.workspace_id))
+        except TokenRefused as fault:
+            return Denied(fault.operator, is_token_refused=True)
+        except GitLabUnavailable as fault:
+            return Unavailable(fault.operator, fault.retry_after)
+
+    async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
+        """May the token's user use the whole workspace, as over SSH? Only its owner may.
+
+        With an empty id, for a workspace nobody knows, GitLab is asked all the same and the answer is Denied: a
+        stranger cannot tell the two by time. A refused token raises TokenRefused or ScopeMissing, which the person
+        may be told, because it says nothing about the workspace.
+        """
+        try:
+            return _decide_owner(await self._gitlab.find_ownership(token, workspace_id))
+        except GitLabUnavailable as fault:
+            return Unavailable(fault.operator, fault.retry_after)
+
+    async def _find_both(self, token: SecretStr, workspace_id: str) -> tuple[User, Ownership]:
+        """At once, so that a verdict on an internal port takes as long as one on a private port."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                user = group.create_task(self._gitlab.find_user(token))
+                ownership = group.create_task(self._gitlab.find_ownership(token, workspace_id))
+        except* GitLabFault as faults:
+            fault = faults.exceptions[0]
+        else:
+            return user.result(), ownership.result()
+        raise fault
+
+
+class GrantKeeper:
+    """Says whether a grant that is due may be renewed, and asks GitLab at most every five minutes for each."""
+
+    def __init__(
+        self, policy: AccessPolicy, login: Login, sessions: SessionStore, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._policy = policy
+        self._login = login
+        self._sessions = sessions
+        self._verdicts: TLRUCache[_Key, Verdict] = TLRUCache(VERDICTS_MAX, ttu=_forget_at, timer=clock)
+        self._asking: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
+
+    async def recheck(self, grant: Grant, port: WorkspacePort) -> Verdict:
+        """The verdict on the grant's holder as of now, or of the last five minutes.
+
+        Unavailable is for the caller to bear: a grant lives on until it expires, but is not renewed.
+        """
+        session = await self._sessions.get(grant.session_ref)
+        if session is None or session.user.id != grant.user_id:
+            return Denied("the session ended")
+        # With the visibility: a yes to a public port is none once the port is private.
+        key = (grant.session_ref, grant.workspace_uid, port.port, self._policy.visibility(port))
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            verdict = self._verdicts.get(key)
+            if verdict is None:
+                verdict = await self._ask(grant.session_ref, port)
+                self._verdicts[key] = verdict
+        return verdict
+
+    async def _ask(self, ref: str, port: WorkspacePort) -> Verdict:
+        session = await self._sessions.get(ref)  # again: it may have ended while another caller was asking
+        if session is None:
+            return Denied("the session ended")
+        try:
+            token = await self._login.fresh_token(session)
+        except TokenRefused as fault:
+            return Denied(fault.operator, is_token_refused=True)
+        except GitLabUnavailable as fault:
+            return Unavailable(fault.operator, fault.retry_after)
+        return await self._policy.decide_port(token, port)
+
+
+_Key = tuple[str, str, int, Visibility]
+
+
+def _forget_at(_key: _Key, verdict: Verdict, now: float) -> float:
+    return now + (UNAVAILABLE_INTERVAL if isinstance(verdict, Unavailable) else RECHECK_INTERVAL)
+
+
+def _decide_public(user: User) -> Verdict:
+    return Granted(user) if user.state == "active" else Denied(f"user {user.id} is {user.state}")
+
+
+def _decide_internal(user: User, ownership: Ownership) -> Verdict:
+    """An external owner is no member, but it is their port."""
+    if user.is_member:
+        return Granted(user)
+    if user.is_active_human and ownership.is_owner:
+        return Granted(user, ownership.workspace)
+    return Denied(f"user {user.id} is no member")
+
+
+def _decide_owner(ownership: Ownership) -> Verdict:
+    if ownership.is_owner:
+        return Granted(ownership.visitor, ownership.workspace)
+    return Denied(f"user {ownership.visitor.id} does not own it")
