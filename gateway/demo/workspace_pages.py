@@ -23,6 +23,7 @@ _EDITOR = Template("""<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>$name - demo editor</title>
 <style>
 * { box-sizing: border-box; }
@@ -85,6 +86,7 @@ _SITE = Template("""<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>$name - demo site</title>
 <style>
 :root { color-scheme: light dark; }
