@@ -58,6 +58,8 @@ class RouteFile:
     def __init__(self, path: Path, rules: RoutingRules) -> None:
         self._path = path
         self._rules = rules
+        self._seen: tuple[int, int, int] | None = None
+        """What the file looked like when it was last read: before its content, so that no change falls between."""
 
     def read(self) -> tuple[Relisted, tuple[Refusal, ...]]:
         """All routes of the file, and the parts of it that were refused.
@@ -65,6 +67,7 @@ class RouteFile:
         Raises:
             RouteFileError: if the file cannot be read or understood.
         """
+        self._seen = self._stamp()
         claims: list[Claim] = []
         refusals: list[Refusal] = []
         for index, entry in enumerate(_parse(self._path).workspaces):
@@ -76,13 +79,10 @@ class RouteFile:
         return Relisted(tuple({claim.key: claim for claim in reversed(claims)}.values())), tuple(refusals)
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yields each time the file has changed. Never ends."""
-        seen = self._stamp()
+        """Yields whenever the file is not what was last read. Never ends."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            stamp = self._stamp()
-            if stamp != seen:
-                seen = stamp
+            if self._stamp() != self._seen:
                 yield
 
     def _stamp(self) -> tuple[int, int, int] | None:
