@@ -136,6 +136,8 @@ class AuthorizeEndpoint:
         user = self._state.get_user(form.get("user_id", ""))
         if user is None or user.bot:
             return pages.error_page("There is no such account.", 422)
+        if not user.is_active:
+            return web.Response(status=302, headers={"Location": f"{self._base()}/users/sign_in"})
         response = self._grant(asked, user.id)
         session = secrets.token_hex(16)
         self._signed_in[session] = user.id

@@ -81,18 +81,20 @@ def _page(request: web.Request, keys: tuple[GitLabKey, ...]) -> web.Response:
     page, per_page = _number(request, "page", 1), min(_number(request, "per_page", PER_PAGE), MAX_PER_PAGE)
     pages = max(1, -(-len(keys) // per_page))
     shown = keys[(page - 1) * per_page : page * per_page]
-    following = str(page + 1) if page < pages else ""
+    near = {"first": 1, "prev": page - 1, "next": page + 1, "last": pages}
+    links = {rel: number for rel, number in near.items() if 1 <= number <= pages}
     headers = {
         "X-Page": str(page),
         "X-Per-Page": str(per_page),
-        "X-Next-Page": following,
-        "X-Prev-Page": str(page - 1) if page > 1 else "",
+        "X-Next-Page": str(links.get("next", "")),
+        "X-Prev-Page": str(links.get("prev", "")),
         "X-Total": str(len(keys)),
         "X-Total-Pages": str(pages),
+        "Link": ", ".join(
+            f'<{request.url.update_query(page=number, per_page=per_page)}>; rel="{rel}"'
+            for rel, number in links.items()
+        ),
     }
-    if following:
-        target = request.url.update_query(page=following, per_page=str(per_page))
-        headers["Link"] = f'<{target}>; rel="next"'
     return web.json_response([_key(key) for key in shown], headers=headers)
 
 
