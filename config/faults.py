@@ -116,7 +116,7 @@ def _no_choice(error: ErrorDetails) -> str:
 
 
 def _out_of_bounds(text: str, bound: str) -> Callable[[ErrorDetails], str]:
-    return lambda error: f"{_shown(error)} is out of range; it must be {text} {error.get('ctx', {}).get(bound)}"
+    return lambda error: f"{_shown(error)} is out of range; it must be {text} {error.get('ctx', {})[bound]:.10g}"
 
 
 def _always(text: str) -> Callable[[ErrorDetails], str]:

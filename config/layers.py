@@ -31,6 +31,8 @@ class Layers:
     def lay(self, name: SettingName, text: str, source: str) -> None:
         """Puts a text over what was there; an empty one says nothing, unless it is meant (see SettingName)."""
         text = text.strip()
+        if not _is_unicode(text):
+            self._faults.append(Fault(name.path, source, "is not text in UTF-8"))
         group = self._group(name.keys)
         if group is not None and (text or name.is_blank_meant):
             group[_last(name.keys)] = self._table(name, text, source) if name.columns else text
@@ -127,6 +129,11 @@ def _validated(tree: Tree) -> tuple[Settings | None, tuple[Problem, ...]]:
         return Settings.model_validate(tree), ()
     except ValidationError as error:
         return None, problems_in(error)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it was UTF-8 where the operating system handed it over (PEP 383)."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _last(keys: Keys) -> str:

@@ -89,13 +89,15 @@ def _ssh_door(settings: Settings) -> Iterator[Breach]:
 
 def _host_keys(ssh: SshSettings) -> Iterator[Breach]:
     text = ssh.host_key.get_secret_value()
-    problems = {"ssh.host_key": get_host_key_problem(text.encode()) if text else None}
+    problems = {"ssh.host_key": get_host_key_problem(text.encode(errors="replace")) if text else None}
     for index, path in enumerate(ssh.host_key_files):
         problems[f"ssh.host_key_files[{index}]"] = _get_file_problem(path)
     yield from (Breach((path, "ssh.enabled"), problem) for path, problem in problems.items() if problem)
 
 
 def _get_file_problem(path: Path) -> str | None:
+    if not str(path).isprintable() or "PRIVATE KEY" in str(path):
+        return "must be the path of a file; the text of a key belongs into ssh.host_key"
     try:
         problem = get_host_key_problem(path.read_bytes())
     except OSError as error:
@@ -123,7 +125,7 @@ def _is_shared(one: str, other: str) -> bool:
 def _files(settings: Settings) -> Iterator[Breach]:
     for path, file in (("auth.ca_file", settings.auth.ca_file), ("routing.file", settings.routing.file)):
         if file is not None and not file.is_file():
-            yield Breach((path,), f"{file} is not a file that can be read")
+            yield Breach((path,), f"{str(file)!r} is not a file that can be read")
 
 
 def _kubernetes_discovery(settings: Settings) -> Iterator[Breach]:

@@ -120,6 +120,8 @@ class SshSettings(Section):
     """From accept to a successful login, version exchange and GitLab's answer included."""
     max_auth_tries: Annotated[int, Field(ge=1)] = 3
     """Token checks per connection; a token is pasted, not guessed."""
+    failure_delay: Annotated[float, Field(ge=0)] = 0.5
+    """From a refused token to its answer, whatever the reason: guessing is slowed, and nothing is told by time."""
     connect_timeout: Seconds = 5
     handshake_timeout: Seconds = 10
     """For the key exchange and login at the workspace's sshd."""

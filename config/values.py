@@ -82,17 +82,17 @@ def zone(value: str) -> str:
     """A DNS name in lower case and without a trailing dot."""
     name = value.lower().removesuffix(".")
     if name.startswith("*."):
-        raise ValueError(f"'{value}' must be written without the leading *.")
+        raise ValueError(f"{value!r} must be written without the leading *.")
     labels = name.split(".")
     if len(name) > _NAME_MAX or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
-        raise ValueError(f"'{value}' is not a DNS name such as workspaces.example.dev")
+        raise ValueError(f"{value!r} is not a DNS name such as workspaces.example.dev")
     return name
 
 
 def namespace(value: str) -> str:
     """The name of a Kubernetes namespace."""
     if not _LABEL.fullmatch(value):
-        raise ValueError(f"'{value}' is not the name of a Kubernetes namespace (a-z, 0-9 and - only)")
+        raise ValueError(f"{value!r} is not the name of a Kubernetes namespace (a-z, 0-9 and - only)")
     return value
 
 
@@ -105,9 +105,9 @@ def network(value: object) -> object:
     except ValueError:
         wide = None
     if wide is None:
-        raise ValueError(f"'{value}' is not a network such as 10.0.0.0/8 or 2001:db8::/32")
+        raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8 or 2001:db8::/32")
     if wide.network_address != ip_network(value.split("/")[0]).network_address:
-        raise ValueError(f"'{value}' has address bits beyond its prefix length; write {wide}")
+        raise ValueError(f"{value!r} has address bits beyond its prefix length; write {wide}")
     return wide
 
 
