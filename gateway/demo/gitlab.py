@@ -11,6 +11,7 @@ It imports nothing of the gateway, so that both cannot share a misunderstanding.
 sent to it appears nowhere. `switches` makes it fail, `calls` counts what was asked of it.
 """
 
+import asyncio
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -45,6 +46,7 @@ class StandInGitLab:
         self.switches = Switches()
         self.provider = Provider()
         self.calls: Counter[Endpoint] = Counter()
+        self._called = asyncio.Condition()
         self._root = f"/{root.strip('/')}" if root.strip("/") else ""
         self._hostname = hostname
         self._url = ""
@@ -100,6 +102,11 @@ class StandInGitLab:
         if runner is not None:
             await runner.cleanup()
 
+    async def wait_called(self, endpoint: Endpoint, times: int = 1) -> None:
+        """Wait until that many requests for the endpoint have come, answered or not."""
+        async with self._called:
+            await self._called.wait_for(lambda: self.calls[endpoint] >= times)
+
     def _application(self) -> web.Application:
         app = web.Application()
         for endpoint, method, path, handler in self._routes():
@@ -135,7 +142,9 @@ class StandInGitLab:
         """The handler, counted and subject to the switches."""
 
         async def watched(request: web.Request) -> web.StreamResponse:
-            self.calls[endpoint] += 1
+            async with self._called:
+                self.calls[endpoint] += 1
+                self._called.notify_all()
             failure = await self.switches.apply(endpoint, request)
             return failure if failure is not None else await handler(request)
 

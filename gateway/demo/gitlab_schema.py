@@ -5,7 +5,7 @@ Fields that GitLab has deprecated are left out, so that a query which still sele
 
 from functools import partial
 
-from graphql import GraphQLError, GraphQLSchema, build_schema
+from graphql import GraphQLSchema, build_schema
 
 _SDL = '''
 scalar Time
@@ -129,9 +129,9 @@ def number_of(value: object, model: str) -> int:
     """The number in a global id, which must be one of `model`."""
     head, _, number = str(value).rpartition("/")
     if not isinstance(value, str) or not head.startswith("gid://gitlab/") or not number.isdecimal():
-        raise GraphQLError(f'"{value}" is not a valid Global ID')
+        raise ValueError(f'"{value}" is not a valid Global ID')
     if head != f"gid://gitlab/{model}":
-        raise GraphQLError(f'"{value}" does not represent an instance of {model}')
+        raise ValueError(f'"{value}" does not represent an instance of {model}')
     return int(number)
 
 
