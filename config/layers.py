@@ -65,7 +65,7 @@ class Layers:
         value = group[key]
         if value is None or (value == "" and not name.is_blank_meant):
             del group[key]
-            self._sources.pop(name.keys)
+            self._sources.pop(name.keys, None)
         elif name.is_switch:
             group[key] = _YAML_SWITCHES.get(str(value).lower(), value)
 
