@@ -20,7 +20,7 @@ button { font: inherit; width: 100%; padding: .7rem 1rem; text-align: left; bord
   border-radius: .4rem; background: Canvas; color: CanvasText; cursor: pointer; }
 button:hover { border-color: CanvasText; }
 button:focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
-small { display: block; color: GrayText; }
+small { display: block; opacity: .8; }
 .banner { border: 1px dashed GrayText; border-radius: .4rem; padding: .5rem 1rem; }
 """
 _BANNER = "This is a stand-in GitLab for demonstrations and tests. It asks for no password and keeps nothing."
@@ -38,7 +38,7 @@ def account_page(users: Iterable[GitLabUser], fields: Mapping[str, str], action:
         "Sign in to the stand-in GitLab",
         f"<p>An application wants to act for you with the scopes <code>{scopes}</code>. As whom do you sign in?</p>"
         f"<ul>{accounts}</ul>"
-        f"{_form({**fields, 'decision': 'deny'}, action, 'Deny<small>go back without signing in</small>')}",
+        f"{_form({**fields, 'decision': 'deny'}, action, 'Deny <small>go back without signing in</small>')}",
     )
 
 
@@ -62,7 +62,7 @@ def not_found_page() -> web.Response:
 def _account(user: GitLabUser, fields: Mapping[str, str], action: str) -> str:
     notes = [note for note, holds in (("administrator", user.admin), ("external", user.external)) if holds]
     notes += [] if user.is_active else [user.state]
-    label = f"{escape(user.name)}<small>{escape(', '.join(['@' + user.username, *notes]))}</small>"
+    label = f"{escape(user.name)} <small>{escape(', '.join(['@' + user.username, *notes]))}</small>"
     return _form({**fields, "user_id": str(user.id)}, action, label)
 
 

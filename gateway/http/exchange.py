@@ -6,9 +6,8 @@ the client and who is closed after an exchange are decided here, once for all me
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.answers import (
     BROKEN_UPSTREAM,
@@ -20,8 +19,8 @@ from gateway.answers import (
     UPSTREAM_TIMEOUT,
     Answer,
 )
-from gateway.http.forwarded import TrustedProxies, forwarded_lines
-from gateway.http.gate import Ask, Decision, Forward, Gate, Redirect, Reply
+from gateway.http.forwarded import forwarded_lines
+from gateway.http.gate import Ask, Decision, Forward, Redirect, Reply
 from gateway.http.headers import (
     RequestHead,
     ResponseHead,
@@ -29,10 +28,8 @@ from gateway.http.headers import (
     response_for_client,
     switching_protocols,
 )
-from gateway.http.record import Recorder
-from gateway.http.registry import Registry
 from gateway.http.tunnel import Tunnel
-from gateway.http.upstream import DialError, DialFailure, Pool, UpstreamConnection
+from gateway.http.upstream import DialError, DialFailure, UpstreamConnection
 from gateway.http.websocket import is_accepted
 from routing.model import WorkspaceState
 
@@ -43,48 +40,6 @@ _DISCARD_MAX = 64 * 1024  # bytes of a body that are read and dropped to keep a 
 _ONE_WRITE_MAX = 16 * 1024  # below, joining a chunk with its frame is cheaper than three writes
 _CLIENT_CLOSED = 499  # nginx's number for a client that left before its answer; only in log and metrics
 _LAST_CHUNK = b"0\r\n\r\n"
-
-
-class Hold(Enum):
-    """Why a client is not read from."""
-
-    QUEUE = auto()
-    """Its next request came before the answer to this one."""
-    BODY = auto()
-    """Its body waits for a connection to the workspace."""
-    UPSTREAM = auto()
-    """The workspace reads slower than the client writes."""
-
-
-class Client(Protocol):
-    """The client connection, as an exchange sees it."""
-
-    @property
-    def peer(self) -> str: ...
-    @property
-    def transport(self) -> asyncio.Transport: ...
-    def write_answer(
-        self, exchange: "Exchange", answer: Answer, extra: list[tuple[str, str]], *, close: bool
-    ) -> int: ...
-    def hold(self, reason: Hold) -> None: ...
-    def release(self, reason: Hold) -> None: ...
-    def done(self, *, keep_alive: bool) -> None: ...
-    def hand_over(self) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """What all exchanges of one door share."""
-
-    gate: Gate
-    pool: Pool
-    trusted: TrustedProxies
-    recorder: Recorder
-    scheme: bytes
-    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    tunnels: Registry[Tunnel]
-    new_request_id: Callable[[], str]
-    is_draining: Callable[[], bool]
 
 
 class _Phase(Enum):

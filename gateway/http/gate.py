@@ -9,11 +9,10 @@ import hmac
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from auth.access import AccessPolicy, GrantKeeper
-
 from auth.cookies import OLD_NAMES, Cookies, expire_old, values
 from auth.grants import CODE_LIFETIME, GRANT_LIFETIME, TARGET_LIFETIME, Grants, new_nonce, nonce_hash
 from auth.model import Denied, EntryCode, Grant, Granted, Target, Unavailable, Visibility
@@ -156,7 +155,8 @@ class Gate:
     async def _renew(self, head: RequestHead, route: Route, grant: Grant) -> Outcome:
         match await self._keeper.recheck(grant, route):
             case Granted():
-                fresh = self._grants.renewed(grant)
+                # At today's openness: who was let in as the owner may by now be let in as a member only.
+                fresh = self._grants.renewed(replace(grant, visibility=self._policy.visibility(route)))
                 return self._forward(route, fresh, (self._grant_cookie(fresh),))
             case Unavailable():
                 return self._forward(route, grant)  # good until it ends, and not a second longer

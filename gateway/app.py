@@ -1,0 +1,202 @@
+"""Builds the gateway from its settings and runs it: every part is made here, and every task is owned here.
+
+The order of the parts is the order of the data: routes, access, doors. A part gets what it needs by its constructor,
+and only its own section of the settings.
+"""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from auth.access import AccessPolicy, GrantKeeper
+from auth.cookies import Cookies
+from auth.gitlab import GitLabClient, open_gitlab
+from auth.grants import Grants
+from auth.login import Login
+from auth.seal import Sealer
+from auth.sessions import MemorySessions
+from config.settings import Settings
+from gateway.admin import serve_admin
+from gateway.http.door import HttpDoor
+from gateway.http.gate import Gate
+from gateway.http.record import Recorder
+from gateway.http.upstream import Origin
+from gateway.portal.app import PORTAL_RUNNER_LIMITS, Portal, build_portal
+from gateway.ssh.server import SshDoor
+from gateway.telemetry import Log, Metrics
+from gateway.writer import RouteWriter
+from routing.discovery import RoutingRules
+from routing.file import RouteFile
+from routing.table import RouteTable
+
+
+class Gateway:
+    """All parts of one gateway process, open from `async with` to its end."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self._settings = settings
+        self._log = log
+        self._parts = AsyncExitStack()
+        self._is_open = False
+        self.metrics = Metrics()
+        self.table = RouteTable()
+        self.http: HttpDoor | None = None
+        self.ssh: SshDoor | None = None
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self.table!r} http={self.http!r} ssh={self.ssh!r}>"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether traffic should come here: the doors are open and every route is known."""
+        return self._is_open and self.table.synced
+
+    async def __aenter__(self) -> Self:
+        """Open everything. GitLab need not be reachable yet.
+
+        Raises:
+            OSError: if a port cannot be listened on.
+            RouteFileError: if the routes cannot be read.
+            HostKeyError, IncompatibleAsyncssh: if SSH cannot be served.
+        """
+        async with AsyncExitStack() as starting:
+            await self._open(starting)
+            self._parts = starting.pop_all()
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_open = False
+        await self._parts.__aexit__(kind, exc, trace)
+
+    async def drain(self) -> None:
+        """Take nobody new, and give those who are here the grace of each door."""
+        self._is_open = False
+        async with asyncio.TaskGroup() as group:
+            if self.http is not None:
+                group.create_task(self.http.drain(self._settings.http.drain_grace))
+            if self.ssh is not None:
+                group.create_task(self.ssh.drain(self._settings.ssh.drain_grace))
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        writer = RouteWriter(
+            self.table, self._route_source(), ended=self._end_workspace, metrics=self.metrics, log=self._log
+        )
+        writer.load()
+        await stack.enter_async_context(serve_admin(settings.admin, self.metrics, lambda: self.is_ready))
+        gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
+        policy = AccessPolicy(gitlab, settings.visibility)
+        if settings.http.enabled:
+            self.http = await self._open_http(stack, gitlab, policy)
+        if settings.ssh.enabled:
+            portal_url = settings.auth.portal_url if settings.http.enabled else ""
+            self.ssh = await stack.enter_async_context(
+                SshDoor(settings.ssh, self.table, policy, self.metrics, self._log, portal_url)
+            )
+        await stack.enter_async_context(_running(writer))
+
+    async def _open_http(self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy) -> HttpDoor:
+        settings = self._settings
+        sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
+        sessions = MemorySessions(settings.sessions)
+        login = Login(settings.auth, gitlab, sealer, sessions)
+        grants, cookies = Grants(sealer), Cookies(secure=settings.auth.protocol == "https")
+        portal = Portal(
+            settings=settings.auth,
+            ssh=settings.ssh,
+            login=login,
+            sessions=sessions,
+            policy=policy,
+            gitlab=gitlab,
+            grants=grants,
+            sealer=sealer,
+            cookies=cookies,
+            routes=self.table,
+            metrics=self.metrics,
+            log=self._log,
+        )
+        socket = await stack.enter_async_context(_serve_privately(build_portal(portal)))
+        gate = Gate(
+            settings,
+            table=self.table,
+            policy=policy,
+            keeper=GrantKeeper(policy, login, sessions),
+            grants=grants,
+            sessions=sessions,
+            cookies=cookies,
+            portal=Origin("portal", str(socket), 0),
+        )
+        recorder = Recorder(self.metrics, self._log)
+        return await stack.enter_async_context(HttpDoor(settings.http, gate, recorder, scheme=settings.auth.protocol))
+
+    def _route_source(self) -> RouteFile:
+        settings = self._settings
+        if settings.routing.file is None:
+            raise AssertionError("the settings allow no gateway without routing.file")
+        portal_host = settings.auth.portal_host if settings.http.enabled else ""
+        rules = RoutingRules(portal_host, settings.routing.zones, settings.ssh.backend_port)
+        return RouteFile(settings.routing.file, rules)
+
+    def _end_workspace(self, uid: str) -> None:
+        if self.http is not None:
+            self.http.close_workspace(uid)
+        if self.ssh is not None:
+            self.ssh.close_workspace(uid)
+
+    def _observe_gitlab(self, endpoint: str, result: str, seconds: float) -> None:
+        self.metrics.gitlab_calls.labels(endpoint, result).inc()
+        self.metrics.gitlab_seconds.labels(endpoint).observe(seconds)
+
+
+async def serve(settings: Settings, log: Log) -> None:
+    """Run a gateway until SIGTERM or SIGINT, then drain it; a second signal ends it at once."""
+    loop, signalled = asyncio.get_running_loop(), asyncio.Event()
+    async with Gateway(settings, log) as gateway:
+        log.info("gateway.open", http=settings.http.port, ssh=settings.ssh.port, admin=settings.admin.port)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signalled.set)
+        await signalled.wait()
+        signalled.clear()
+        log.info("gateway.draining")
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(gateway.drain())
+            impatient = group.create_task(signalled.wait())
+            await asyncio.wait((draining, impatient), return_when=asyncio.FIRST_COMPLETED)
+            draining.cancel()
+            impatient.cancel()
+    log.info("gateway.closed")
+
+
+@asynccontextmanager
+async def _serve_privately(app: web.Application) -> AsyncIterator[Path]:
+    """Serve an application on a Unix socket that only this user can connect to; its path."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, **PORTAL_RUNNER_LIMITS)
+    with tempfile.TemporaryDirectory(prefix="workspaces-gateway-") as folder:  # made with mode 0700
+        path = Path(folder) / "portal"
+        await runner.setup()
+        try:
+            await web.UnixSite(runner, path).start()
+            yield path
+        finally:
+            await runner.cleanup()
+
+
+@asynccontextmanager
+async def _running(writer: RouteWriter) -> AsyncIterator[None]:
+    """Follow the source of routes while the block runs."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(writer.follow())
+        try:
+            yield
+        finally:
+            task.cancel()

@@ -1,0 +1,57 @@
+"""What an exchange works with: the client connection as it sees it, and what all exchanges of one door share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from gateway.answers import Answer
+from gateway.http.forwarded import TrustedProxies
+from gateway.http.gate import Gate
+from gateway.http.record import Recorder
+from gateway.http.registry import Registry
+from gateway.http.tunnel import Tunnel
+from gateway.http.upstream import Pool
+
+
+class Hold(Enum):
+    """Why a client is not read from."""
+
+    QUEUE = auto()
+    """Its next request came before the answer to this one."""
+    BODY = auto()
+    """Its body waits for a connection to the workspace."""
+    UPSTREAM = auto()
+    """The workspace reads slower than the client writes."""
+
+
+class Client(Protocol):
+    """The client connection, as an exchange sees it."""
+
+    @property
+    def peer(self) -> str: ...
+    @property
+    def transport(self) -> asyncio.Transport: ...
+    def write_answer(
+        self, exchange: "Exchange", answer: Answer, extra: list[tuple[str, str]], *, close: bool
+    ) -> int: ...
+    def hold(self, reason: Hold) -> None: ...
+    def release(self, reason: Hold) -> None: ...
+    def done(self, *, keep_alive: bool) -> None: ...
+    def hand_over(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """What all exchanges of one door share."""
+
+    gate: Gate
+    pool: Pool
+    trusted: TrustedProxies
+    recorder: Recorder
+    scheme: bytes
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    tunnels: Registry[Tunnel]
+    new_request_id: Callable[[], str]
+    is_draining: Callable[[], bool]
