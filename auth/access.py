@@ -143,10 +143,10 @@ def _decide_public(user: User) -> Verdict:
 
 def _decide_internal(user: User, ownership: Ownership) -> Verdict:
     """An external owner is no member, but it is their port."""
+    if ownership.is_owner and user.is_active_human:
+        return Granted(user, ownership.workspace)
     if user.is_member:
         return Granted(user)
-    if user.is_active_human and ownership.is_owner:
-        return Granted(user, ownership.workspace)
     return Denied(f"user {user.id} is no member")
 
 

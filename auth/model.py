@@ -158,6 +158,7 @@ class Granted:
 
     user: User
     workspace: WorkspaceRecord | None = None
+    """GitLab's record, where the visitor entered as its owner."""
 
 
 @dataclass(frozen=True, slots=True)

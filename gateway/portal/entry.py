@@ -1,0 +1,96 @@
+"""Lets a signed-in person into a workspace host: asks for the verdict, and hands over an entry code or a 404."""
+
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from auth.grants import new_nonce
+from auth.model import (
+    Denied,
+    EntryCode,
+    GitLabUnavailable,
+    Granted,
+    Session,
+    Target,
+    TokenRefused,
+    Unavailable,
+    Verdict,
+    Visibility,
+)
+from auth.sessions import session_ref
+from gateway.answers import GITLAB_UNAVAILABLE, UNKNOWN_WORKSPACE
+from gateway.portal.parts import PARTS, PortalParts
+from gateway.portal.replies import redirect, reply
+from gateway.portal.sign_in import start_over
+from routing.model import Route
+
+_ENTER = "/.workspaces-gateway/enter?code="
+
+
+async def enter(request: web.Request, session: Session, target: Target, to: str) -> web.Response:
+    """Where the person wanted to go, if they may; `to` is the target as sealed, for another try."""
+    parts = request.app[PARTS]
+    route = parts.directory.get_route(target.host)
+    level = Visibility.PRIVATE if route is None else parts.access.visibility(route)
+    verdict = await _decide(parts, session, route)
+    _record(parts, session, route, verdict)
+    match verdict:
+        case Granted() if route is not None:
+            # An owner's way in does not depend on how open the port is.
+            code = _entry_code(session, target, route, Visibility.PRIVATE if verdict.workspace else level)
+            return redirect(request, origin_of(target.url) + _ENTER + parts.grants.seal_code(code))
+        case Unavailable(_, retry_after):
+            return reply(request, replace(GITLAB_UNAVAILABLE, retry_after=retry_after))
+        case Denied(is_token_refused=True):
+            return await start_over(request, session, to, UNKNOWN_WORKSPACE)
+        case _:
+            return reply(request, UNKNOWN_WORKSPACE)
+
+
+def origin_of(url: str) -> str:
+    """Scheme and authority; the edge took both from the request that it sealed."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+async def _decide(parts: PortalParts, session: Session, route: Route | None) -> Verdict:
+    """For a host nobody knows GitLab is asked as for any other, so that the two take equally long to refuse."""
+    try:
+        token = await parts.login.fresh_token(session)
+        if route is None:
+            return await parts.access.decide_workspace(token, "")
+        return await parts.access.decide_port(token, route)
+    except TokenRefused as fault:
+        return Denied(fault.operator, is_token_refused=True)
+    except GitLabUnavailable as fault:
+        return Unavailable(fault.operator, fault.retry_after)
+
+
+def _entry_code(session: Session, target: Target, route: Route, level: Visibility) -> EntryCode:
+    return EntryCode(
+        id=new_nonce(),
+        host=target.host,
+        url=target.url,
+        nonce_hash=target.nonce_hash,
+        workspace_id=route.workspace.id,
+        workspace_uid=route.workspace.uid,
+        user_id=session.user.id,
+        username=session.user.username,
+        session_ref=session_ref(session.id),
+        visibility=level,
+    )
+
+
+def _record(parts: PortalParts, session: Session, route: Route | None, verdict: Verdict) -> None:
+    facts = {"user_id": session.user.id, "workspace_id": route.workspace.id if route else ""}
+    match verdict:
+        case Granted():
+            parts.metrics.entries.labels(verdict="granted").inc()
+            parts.log.info("entry.granted", **facts)
+        case Denied(reason):
+            parts.metrics.entries.labels(verdict="denied").inc()
+            parts.log.info("entry.denied", **facts, reason=reason)
+        case Unavailable(reason):
+            parts.metrics.entries.labels(verdict="unavailable").inc()
+            parts.log.warning("entry.unavailable", **facts, reason=reason)

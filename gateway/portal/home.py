@@ -1,0 +1,77 @@
+"""What a person's home page shows: GitLab says which workspaces are theirs, the route table what is open in them.
+
+Pure: values in, views out.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from auth.access import AccessPolicy
+from auth.model import WorkspaceRecord
+from config.settings import Settings
+from gateway.portal.pages import PortView, WorkspaceView
+from routing.model import Route, Workspace, WorkspaceState
+
+_SSH_PORT = 22  # what ssh dials by itself
+
+# GitLab's actual states (https://docs.gitlab.com/user/workspace/#workspace-states), in the words of a page.
+_STATES = {
+    "Running": "running",
+    "CreationRequested": "starting",
+    "Starting": "starting",
+    "Stopping": "stopped",
+    "Stopped": "stopped",
+}
+
+
+class RouteDirectory(Protocol):
+    """The part of the route table that the portal reads."""
+
+    def get_route(self, host: str) -> Route | None: ...
+
+    def get_workspace(self, name: str) -> Workspace | None: ...
+
+    def routes_of(self, workspace: Workspace) -> tuple[Route, ...]: ...
+
+
+def workspace_views(
+    records: Iterable[WorkspaceRecord], directory: RouteDirectory, policy: AccessPolicy, settings: Settings
+) -> list[WorkspaceView]:
+    """The person's workspaces that the table knows, by name."""
+    views = []
+    for record in sorted(records, key=lambda record: record.name):
+        workspace = directory.get_workspace(record.name)
+        # A Service may call itself anything; only GitLab's number makes it this workspace.
+        if workspace is not None and workspace.id == record.id:
+            views.append(_workspace_view(record, workspace, directory.routes_of(workspace), policy, settings))
+    return views
+
+
+def _workspace_view(
+    record: WorkspaceRecord, workspace: Workspace, routes: Iterable[Route], policy: AccessPolicy, settings: Settings
+) -> WorkspaceView:
+    ports = tuple(_port_view(route, policy, settings) for route in sorted(routes, key=lambda route: route.port))
+    return WorkspaceView(workspace.name, _state(record, workspace), ports, _ssh_command(workspace, settings))
+
+
+def _port_view(route: Route, policy: AccessPolicy, settings: Settings) -> PortView:
+    # Portal and workspaces share one door, so they share its port too.
+    port = urlsplit(settings.auth.redirect_uri).port
+    authority = route.host if port is None else f"{route.host}:{port}"
+    level = policy.visibility(route).name.lower()
+    return PortView(route.port_name, route.port, f"{settings.auth.protocol}://{authority}/", level)
+
+
+def _state(record: WorkspaceRecord, workspace: Workspace) -> str:
+    """The cluster knows it first, where the gateway may read it there."""
+    if workspace.state is not WorkspaceState.UNKNOWN:
+        return workspace.state.value
+    return _STATES.get(record.actual_state, WorkspaceState.UNKNOWN.value)
+
+
+def _ssh_command(workspace: Workspace, settings: Settings) -> str:
+    if not settings.ssh.enabled or workspace.ssh is None:
+        return ""
+    port = "" if settings.ssh.port == _SSH_PORT else f" -p {settings.ssh.port}"
+    return f"ssh{port} {workspace.name}@{settings.auth.portal_host}"

@@ -1,0 +1,66 @@
+"""What the portal's handlers work with, and who the browser before them is.
+
+The collaborators are handed over once, under one typed key. A cookie is only ever a claim: each value of its name is
+tried, and one that does not look like ours is not even looked up.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from auth.access import AccessPolicy
+from auth.cookies import Cookies, values
+from auth.gitlab import GitLab
+from auth.grants import Grants
+from auth.login import Login
+from auth.model import Session
+from auth.seal import Sealer
+from auth.sessions import SessionStore, session_ref
+from config.settings import Settings
+from gateway.portal.home import RouteDirectory
+from gateway.telemetry import Log, Metrics
+
+_OURS = re.compile(rb"[A-Za-z0-9_-]{43}\Z")  # 256 random bits, as `secrets.token_urlsafe(32)` spells them
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PortalParts:
+    """The collaborators of the portal."""
+
+    settings: Settings
+    cookies: Cookies
+    sealer: Sealer
+    grants: Grants
+    sessions: SessionStore
+    gitlab: GitLab
+    login: Login
+    access: AccessPolicy
+    directory: RouteDirectory
+    metrics: Metrics
+    log: Log
+    clock: Callable[[], float]
+
+
+PARTS = web.AppKey("parts", PortalParts)
+
+
+async def get_session(request: web.Request) -> Session | None:
+    """The live session of this browser."""
+    parts = request.app[PARTS]
+    for value in _values(request, parts.cookies.session):
+        if session := await parts.sessions.get(session_ref(SecretStr(value))):
+            return session
+    return None
+
+
+def browser_ids(request: web.Request) -> list[str]:
+    """What this browser says to be known by; sign-ins are bound to it, nothing else is."""
+    return list(_values(request, request.app[PARTS].cookies.browser))
+
+
+def _values(request: web.Request, name: str) -> Iterator[str]:
+    header = "; ".join(request.headers.getall("Cookie", [])).encode("utf-8", "surrogateescape")
+    return (value.decode() for value in values(header, name) if _OURS.match(value))

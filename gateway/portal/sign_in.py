@@ -1,0 +1,140 @@
+"""The portal's handlers for signing in and out."""
+
+from dataclasses import replace
+from hmac import compare_digest
+from urllib.parse import quote
+
+from aiohttp import web
+
+from auth.grants import new_nonce
+from auth.model import (
+    GitLabFault,
+    Session,
+    SignInDenied,
+    SignInElsewhere,
+    SignInFailed,
+)
+from auth.sessions import session_ref
+from gateway.answers import (
+    BAD_REQUEST,
+    CROSS_SITE,
+    SIGN_IN_DENIED,
+    SIGN_IN_FAILED,
+    Answer,
+    answer_fault,
+)
+from gateway.portal.pages import Link
+from gateway.portal.parts import PARTS, PortalParts, browser_ids, get_session
+from gateway.portal.replies import redirect, reply
+
+# A month: long enough that tabs restored at once find one cookie and need not agree on a new one.
+BROWSER_LIFETIME = 30 * 86400
+RESTART_AFTER = 60  # s; a session younger than this that GitLab refuses would only be made, and refused, again
+
+SIGNED_OUT = Answer(
+    200,
+    "signed_out",
+    "You are signed out",
+    "The workspaces that you had open in this browser are closed to it.",
+    action=Link("Sign in again", "/"),
+)
+_HOME = Link("My workspaces", "/")
+
+
+async def begin(request: web.Request, then: str) -> web.Response:
+    """Send the browser to GitLab, to come back to `then`."""
+    parts = request.app[PARTS]
+    known = browser_ids(request)
+    browser = known[0] if known else new_nonce()
+    location = await parts.login.begin(browser, then)
+    return redirect(request, location, [parts.cookies.issue(parts.cookies.browser, browser, BROWSER_LIFETIME)])
+
+
+async def start_over(request: web.Request, session: Session, then: str, otherwise: Answer) -> web.Response:
+    """A new sign-in for a session whose token GitLab refuses, unless that session has only just been made."""
+    parts = request.app[PARTS]
+    await parts.sessions.end(session_ref(session.id))
+    if parts.clock() - session.created < RESTART_AFTER:
+        return reply(request, otherwise)
+    return await begin(request, then)
+
+
+async def callback(request: web.Request) -> web.Response:
+    """GET /auth/callback. Always leads on with 303, so that a reload repeats nothing."""
+    parts = request.app[PARTS]
+    browsers = browser_ids(request)
+    try:
+        session, then = await parts.login.finish(list(request.query.items()), browsers)
+    except GitLabFault as fault:
+        return _sign_in_refused(request, fault, is_restartable=bool(browsers))
+    _record(parts, "ok", user_id=session.user.id)
+    lifetime = int(parts.settings.sessions.absolute_timeout)
+    cookie = parts.cookies.issue(parts.cookies.session, session.id.get_secret_value(), lifetime)
+    return redirect(request, _onward(then), [cookie])
+
+
+async def sign_out(request: web.Request) -> web.Response:
+    """POST /auth/sign-out."""
+    parts = request.app[PARTS]
+    if not _is_same_origin(request, parts.settings.auth.portal_url):
+        return reply(request, CROSS_SITE)
+    session = await get_session(request)
+    if session is None:
+        return reply(request, SIGNED_OUT)
+    try:
+        token = (await request.post()).get("csrf")
+    except (ValueError, LookupError):  # LookupError: a character set nobody knows
+        return reply(request, BAD_REQUEST)
+    if not isinstance(token, str) or not _is_sign_out_token(parts, session, token):
+        return reply(request, CROSS_SITE)
+    await parts.login.sign_out(session)
+    parts.log.info("sign_out.finished", user_id=session.user.id)
+    return reply(request, SIGNED_OUT, [parts.cookies.expire(parts.cookies.session)])
+
+
+def sign_out_token(parts: PortalParts, session: Session) -> str:
+    """What the sign-out form carries: only this portal can make it, and only for this session."""
+    return parts.sealer.seal("sign-out", session_ref(session.id).encode())
+
+
+def _is_sign_out_token(parts: PortalParts, session: Session, token: str) -> bool:
+    return compare_digest(parts.sealer.open("sign-out", token) or b"", session_ref(session.id).encode())
+
+
+def _is_same_origin(request: web.Request, portal_url: str) -> bool:
+    """A second lock beside the token, as far as the browser tells.
+
+    `Origin: null` says nothing: it is what a browser sends from our own page, because of its Referrer-Policy
+    (https://fetch.spec.whatwg.org/#append-a-request-origin-header).
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site", ""), request.headers.get("Origin", "")
+    return site in ("", "same-origin") and origin in ("", "null", portal_url)
+
+
+def _sign_in_refused(request: web.Request, fault: GitLabFault, *, is_restartable: bool) -> web.Response:
+    result, answer = _explain(fault)
+    _record(request.app[PARTS], result, reason=fault.operator)
+    if isinstance(fault, SignInElsewhere) and is_restartable:
+        # Tabs opened at once, before this browser had a cookie, each began under another one, and only the last
+        # counts. Starting over is safe: nothing was exchanged, and the sealed way on is bound to its own browser.
+        return redirect(request, _onward(fault.then) if fault.then else "/auth/start")
+    return reply(request, answer)
+
+
+def _explain(fault: GitLabFault) -> tuple[str, Answer]:
+    match fault:
+        case SignInDenied():
+            return "denied", replace(SIGN_IN_DENIED, action=_HOME)
+        case SignInFailed():
+            return "failed", replace(SIGN_IN_FAILED, action=_HOME)
+        case _:
+            return "unavailable", answer_fault(fault)
+
+
+def _record(parts: PortalParts, result: str, **facts: object) -> None:
+    parts.metrics.sign_ins.labels(result=result).inc()
+    parts.log.info("sign_in.finished", result=result, **facts)
+
+
+def _onward(then: str) -> str:
+    return f"/auth/start?to={quote(then)}" if then else "/"
