@@ -1,0 +1,196 @@
+"""One client's connection from accept to the end of both legs: the login by RFC 4252, then the relay.
+
+asyncssh calls `Connection` at each step of the login; `admission` decides, and this module keeps the rules that span
+a connection: one workspace, one user name, one check at a time, one budget of tries, one pace for every refusal.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import asyncssh
+from asyncssh.auth import KbdIntChallenge, KbdIntResponse
+
+from config.settings import SshSettings
+from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, TurnedAway, parse_token
+from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
+from gateway.ssh.limits import TryBudget
+from gateway.ssh.parting import Parting, make_printable
+from gateway.ssh.relay import Relay
+from gateway.telemetry import Log, Metrics
+from routing.model import Workspace
+
+_PROMPT = "GitLab token as password: "  # sshpass and asyncssh recognise a prompt by "password"
+_WORKSPACE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label, as the name is that of a Service
+_LOGGED_NAME = 64  # characters of a user name that a log line shows: a valid one is shorter
+
+
+class WorkspaceDirectory(Protocol):
+    """Knows the workspaces by the name people type as the SSH user name."""
+
+    def get_workspace(self, name: str) -> Workspace | None: ...
+
+
+class Connection(asyncssh.SSHServer):
+    """What asyncssh asks about one client, and the relay that comes of it."""
+
+    def __init__(
+        self,
+        settings: SshSettings,
+        directory: WorkspaceDirectory,
+        admission: Admission,
+        metrics: Metrics,
+        log: Log,
+        *,
+        on_end: Callable[["Connection"], None],
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._admission = admission
+        self._metrics = metrics
+        self._log = log
+        self._on_end = on_end
+        self._started = time.monotonic()
+        self._budget = TryBudget(settings.max_auth_tries)
+        self._checking = asyncio.Lock()
+        self._name: str | None = None
+        self._workspace: Workspace | None = None
+        self._user = ""
+        self._reason = ""
+        self._leg: ClientLeg | None = None
+        self._upstream: WorkspaceLeg | None = None
+        self._relay: Relay | None = None
+
+    @property
+    def workspace_uid(self) -> str:
+        """Of the workspace the client asked for; empty before it asked, or where there is none."""
+        return self._workspace.uid if self._workspace else ""
+
+    def disconnect(self, code: int, text: str) -> None:
+        """Ends the connection after what was sent so far."""
+        if self._relay is not None:
+            self._relay.close(Parting(code, text))
+        elif self._leg is not None:
+            self._reason = text
+            self._leg.disconnect(code, text)
+
+    def kill(self) -> None:
+        """Ends the connection at once."""
+        for leg in self._legs():
+            leg.kill()
+
+    # What asyncssh calls
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        assert isinstance(conn, ClientLeg)  # noqa: S101 - nothing else is given this owner
+        self._leg = conn
+        conn.gone.add_done_callback(self._leg_gone)
+        host, port = (*(conn.get_extra_info("peername") or ("", 0)),)[:2]
+        self._log = self._log.bind(client=f"{host}:{port}")
+        self._log.debug("ssh.connected")
+        self._metrics.ssh_connections.labels("login").inc()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._upstream is not None and self._relay is None:
+            self._upstream.kill()  # the client left between the workspace's login and its own
+        if exc is not None and not self._reason:
+            self._reason = make_printable(str(exc))
+
+    def begin_auth(self, username: str) -> bool:
+        if self._name is not None:  # asyncssh calls this for a first name and for every other one
+            raise asyncssh.DisconnectError(asyncssh.DISC_PROTOCOL_ERROR, "Change of user name is not allowed")
+        self._name = username
+        if _WORKSPACE_NAME.fullmatch(username):
+            self._workspace = self._directory.get_workspace(username)
+        self._log = self._log.bind(workspace=make_printable(username)[:_LOGGED_NAME])
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    async def validate_password(self, username: str, password: str) -> bool:  # noqa: ARG002 - begin_auth had it
+        return await self._try("password", password)
+
+    async def change_password(self, username: str, old_password: str, new_password: str) -> bool:  # noqa: ARG002
+        return await self._try("password", "")  # nothing here can be changed; still a try
+
+    def kbdint_auth_supported(self) -> bool:
+        return True
+
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:  # noqa: ARG002
+        return "", "", "", [(_PROMPT, False)]
+
+    async def validate_kbdint_response(self, username: str, responses: KbdIntResponse) -> bool:  # noqa: ARG002
+        return await self._try("keyboard-interactive", responses[0] if len(responses) == 1 else "")
+
+    def auth_completed(self) -> None:
+        assert self._leg is not None  # noqa: S101
+        assert self._upstream is not None  # noqa: S101 - only an admitted client gets here
+        seconds = time.monotonic() - self._started
+        self._log = self._log.bind(user=self._user)
+        self._log.info("ssh.login", seconds=round(seconds, 3))
+        self._metrics.ssh_login_seconds.observe(seconds)
+        self._metrics.ssh_attempts.labels("opened").inc()
+        self._metrics.ssh_connections.labels("login").dec()
+        self._metrics.ssh_connections.labels("open").inc()
+        self._relay = Relay(self._leg, self._upstream, self._metrics)
+        self._relay.start()
+
+    # One try
+
+    async def _try(self, method: str, answer: str) -> bool:
+        if not self._budget.take():
+            raise _no_more_tries()
+        due = time.monotonic() + self._settings.failure_delay
+        async with self._checking:  # a new request calls the old one off, but its question to GitLab ends first
+            outcome = await self._check(answer)
+        if isinstance(outcome, Admitted):
+            self._metrics.ssh_auth_attempts.labels(method, "granted").inc()
+            self._user, self._upstream = outcome.user, outcome.upstream
+            outcome.upstream.gone.add_done_callback(self._leg_gone)
+            return True
+        self._refuse(method, outcome)
+        if isinstance(outcome, TurnedAway):
+            raise asyncssh.DisconnectError(outcome.code, outcome.text)
+        await asyncio.sleep(due - time.monotonic())
+        if self._budget.is_spent:
+            raise _no_more_tries()
+        return False
+
+    async def _check(self, answer: str) -> Admitted | Rejected | TurnedAway:
+        token = parse_token(answer)
+        if token is None:
+            return Rejected("malformed_token")
+        return await self._admission.ask(self._workspace, token)
+
+    def _refuse(self, method: str, outcome: Rejected | TurnedAway) -> None:
+        self._reason = outcome.reason
+        self._metrics.ssh_auth_attempts.labels(method, outcome.reason).inc()
+        self._log.info("ssh.refused", reason=outcome.reason, method=method)
+        banner = outcome.text if isinstance(outcome, TurnedAway) else outcome.banner
+        if banner and self._leg is not None:
+            self._leg.send_auth_banner(banner + "\r\n")
+
+    # The end
+
+    def _legs(self) -> list[Leg]:
+        return [leg for leg in (self._leg, self._upstream) if leg is not None]
+
+    def _leg_gone(self, _gone: "asyncio.Future[None]") -> None:
+        if not all(leg.gone.done() for leg in self._legs()):
+            return
+        opened = self._relay is not None
+        self._metrics.ssh_connections.labels("open" if opened else "login").dec()
+        if not opened:
+            self._metrics.ssh_attempts.labels("refused" if self._name is not None else "no_login").inc()
+        reason = self._relay.ended.text if self._relay and self._relay.ended else self._reason
+        log = self._log.debug if self._name is None else self._log.info  # a port scan or health check says no name
+        seconds = round(time.monotonic() - self._started, 3)
+        log("ssh.closed", reason=reason, seconds=seconds, bytes=self._relay.relayed_bytes if self._relay else 0)
+        self._on_end(self)
+
+
+def _no_more_tries() -> asyncssh.DisconnectError:
+    return asyncssh.DisconnectError(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, PERMISSION_DENIED)

@@ -1,0 +1,343 @@
+"""The two legs of a relayed connection, built on private names of asyncssh. No other module touches those names.
+
+May live here: overrides of asyncssh's connection classes, with the reason for each, and `check_hooks`, which tells
+at start whether this asyncssh still has what they override. What a packet means is `relay`'s matter, who may log in
+is `admission`'s. `selftest` runs a session through both legs.
+"""
+
+import asyncio
+import copy
+from collections import OrderedDict
+from typing import Any, Protocol, cast
+
+import asyncssh
+from asyncssh.connection import SSHConnection
+from asyncssh.packet import Boolean, SSHPacket, String
+
+from gateway.ssh import limits
+from gateway.ssh.parting import Linger, Parting, make_printable
+
+MSG_DISCONNECT, MSG_IGNORE = 1, 2  # RFC 4253 section 12
+MSG_GLOBAL_REQUEST, MSG_REQUEST_SUCCESS, MSG_REQUEST_FAILURE = 80, 81, 82  # RFC 4254 section 9
+MSG_CHANNEL_FAILURE = 100
+MSG_PING, MSG_PONG = 192, 193  # OpenSSH's PROTOCOL file, section 1.9
+
+_PRIVATE_METHODS = (
+    *("_cleanup", "_finish_userauth", "_force_close", "_keepalive_timer_callback", "_process_disconnect"),
+    *("_recv_packet", "_recv_version", "_send", "_send_disconnect", "_send_kexinit", "_set_keepalive_timer"),
+)
+_PRIVATE_STATE = (
+    *("_auth", "_auth_complete", "_channels", "_client_version", "_extensions_to_send", "_inpbuf", "_kex"),
+    *("_kex_complete", "_keepalive_count", "_keepalive_count_max", "_loop", "_owner", "_packet_handlers"),
+    *("_all_server_host_keys", "_protocol_factory", "_server_host_keys", "_session_id", "_transport"),
+)
+
+
+class IncompatibleAsyncssh(Exception):
+    """This asyncssh does not fit the gateway's relay, which therefore refuses to start."""
+
+
+class PacketSink(Protocol):
+    """What a leg reports to once it is attached. Nothing of this awaits."""
+
+    def packet_received(self, leg: "Leg", payload: bytes) -> None: ...
+    def congestion_changed(self) -> None: ...
+    def keepalive_due(self, leg: "Leg") -> None: ...
+    def leg_closed(self, leg: "Leg", parting: Parting | None) -> None: ...
+
+
+class _EveryChannel(dict[int, Any]):
+    """Answers every channel number with the leg itself, as channels are the business of the two ends."""
+
+    def __init__(self, leg: "Leg") -> None:
+        super().__init__()
+        self._leg = leg
+
+    def __missing__(self, number: int) -> "Leg":
+        return self._leg
+
+
+class Leg(SSHConnection):
+    """What both legs have in common: packets in and out, congestion, liveness and an ending that loses nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        """Done when the TCP connection is no more."""
+        self._channels = cast("dict[int, Any]", _EveryChannel(self))
+        self._socket: asyncio.Transport | None = None
+        self._sink: PacketSink | None = None
+        self._early: list[bytes] = []
+        self._parting: Parting | None = None
+        self._last_words: Parting | None = None
+        self._farewell_sent = False
+        self._login_bytes = 0
+        self._deferred_bytes = 0
+        self._is_full = False
+        self._is_reading = True
+        self._rekey_timer: asyncio.TimerHandle | None = None
+
+    # Packets
+
+    def attach(self, sink: PacketSink) -> None:
+        """Hands every connection-layer packet to `sink` from now on, those that came early first."""
+        self._sink = sink
+        early, self._early = self._early, []
+        for payload in early:
+            sink.packet_received(self, payload)
+
+    def send(self, payload: bytes) -> None:
+        """Sends a packet as it is; during a key exchange it waits until that is over (RFC 4253 section 7.1)."""
+        if self._transport is None:
+            return
+        if not self._kex_complete:
+            self._deferred_bytes += len(payload)
+        if self._deferred_bytes > limits.BACKLOG_MAX or (
+            self._is_full and self._transport.get_write_buffer_size() > limits.BACKLOG_MAX
+        ):
+            self._force_close(asyncssh.ProtocolError("Peer does not take its data"))
+            return
+        self.send_packet(payload[0], payload[1:])
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
+        # asyncssh puts a MSG_IGNORE before each packet, against an attack on CBC ciphers, which are not offered here.
+        if pkttype != MSG_IGNORE:
+            super().send_packet(pkttype, *args, handler=handler)
+
+    def _relay_packet(self, _pkttype: int, _pktid: int, packet: SSHPacket) -> None:
+        if self._transport is None:
+            return  # asyncssh parses what was received after the leg was closed
+        if self._kex is not None:
+            raise asyncssh.ProtocolError("Packet during key exchange")  # RFC 4253 section 7.1
+        payload = packet.get_full_payload()
+        if self._sink is None:
+            self._early.append(payload)  # bounded: reading is paused from the login until the leg is attached
+        else:
+            self._sink.packet_received(self, payload)
+
+    def _process_ping(self, _pkttype: int, _pktid: int, packet: SSHPacket) -> None:
+        self.send_packet(MSG_PONG, String(packet.get_string()))
+
+    def log_sent_packet(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing: packets hold tokens, and the text would be built for every packet, shown or not."""
+
+    def log_received_packet(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing, as above."""
+
+    # Congestion
+
+    @property
+    def is_rekeying(self) -> bool:
+        return not self._kex_complete
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether more packets would only pile up here."""
+        return self._is_full or self.is_rekeying
+
+    def set_reading(self, *, reading: bool) -> None:
+        if self._transport is None or reading == self._is_reading:
+            return
+        self._is_reading = reading
+        if reading:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        if self._sink is None:
+            self._force_close(asyncssh.ProtocolError("Peer does not read during login"))
+            return
+        self._is_full = True
+        self._sink.congestion_changed()
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        if self._sink is not None:
+            self._sink.congestion_changed()
+
+    def _send_kexinit(self) -> None:
+        super()._send_kexinit()
+        if self._sink is not None:
+            self._rekey_timer = self._loop.call_later(
+                limits.REKEY_DEADLINE, self._force_close, asyncssh.ConnectionLost("Key exchange timed out")
+            )
+            self._sink.congestion_changed()
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        super().send_newkeys(k, h)
+        self._deferred_bytes = 0
+        if self._rekey_timer is not None:
+            self._rekey_timer.cancel()
+            self._rekey_timer = None
+        if self._last_words is not None:
+            self.disconnect(self._last_words.code, self._last_words.text)
+        elif self._sink is not None:
+            self._sink.congestion_changed()
+
+    # Liveness
+
+    def keepalive_answered(self) -> None:
+        self._keepalive_count = 0
+
+    def _keepalive_timer_callback(self) -> None:
+        # A leg that is not read on purpose cannot be heard answering.
+        if self._sink is not None and self._is_reading:
+            self._keepalive_count += 1
+            if self._keepalive_count > self._keepalive_count_max:
+                self.connection_lost(asyncssh.ConnectionLost("Keepalives unanswered"))
+                return
+            self._sink.keepalive_due(self)
+        self._set_keepalive_timer()
+
+    # Beginning and end
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._socket = cast("asyncio.Transport", transport)
+        self._socket.set_write_buffer_limits(limits.WRITE_HIGH, limits.WRITE_LOW)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        if not self._auth_complete:
+            self._login_bytes += len(data)
+            if self._login_bytes > limits.LOGIN_BYTES:
+                self._force_close(asyncssh.ProtocolError("Too much data before login"))
+                return
+        super().data_received(data, datatype)
+
+    def connection_lost(self, exc: Exception | None = None) -> None:
+        super().connection_lost(exc)
+        # asyncssh also calls this itself, to close; only a closing transport is the end of the connection.
+        if self._socket is not None and self._socket.is_closing() and not self.gone.done():
+            self.gone.set_result(None)
+
+    def disconnect(self, code: int, reason: str, lang: str = "") -> None:
+        """Ends the leg after everything sent so far, which asyncssh's own `disconnect` would drop."""
+        if self._transport is None:
+            return
+        if self._sink is not None and self.is_rekeying:
+            self._last_words = Parting(code, reason)  # data waits for the key exchange, and DISCONNECT for the data
+            return
+        self._send_disconnect(code, make_printable(reason), lang)
+        self._force_close(None)
+
+    def kill(self) -> None:
+        """Ends the TCP connection at once, lingering or not."""
+        self._force_close(None)
+        if self._socket is not None:
+            self._socket.abort()
+
+    def _process_disconnect(self, _pkttype: int, _pktid: int, packet: SSHPacket) -> None:
+        code = packet.get_uint32()
+        text = make_printable(packet.get_string().decode("utf-8", "replace"))
+        self._parting = Parting(code, text)
+        self._force_close(asyncssh.DisconnectError(code, text))
+
+    def _send_disconnect(self, code: int, reason: str, lang: str) -> None:
+        super()._send_disconnect(code, reason, lang)
+        self._farewell_sent = True
+
+    def _force_close(self, exc: Exception | None) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._farewell_sent and not transport.is_closing():
+            self._transport = None
+            Linger(transport, self.gone)
+            self._loop.call_soon(self._cleanup, exc)
+        else:
+            super()._force_close(exc)
+        if self._rekey_timer is not None:
+            self._rekey_timer.cancel()
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.leg_closed(self, self._parting)
+
+    _packet_handlers = {  # noqa: RUF012 - asyncssh's own way to declare them
+        **SSHConnection._packet_handlers,  # noqa: SLF001 - the reason for this module
+        MSG_DISCONNECT: _process_disconnect,
+        MSG_PING: _process_ping,
+        **dict.fromkeys(range(MSG_GLOBAL_REQUEST, MSG_CHANNEL_FAILURE + 1), _relay_packet),
+    }
+
+
+class ClientLeg(Leg, asyncssh.SSHServerConnection):
+    """Towards the client, for whom the gateway is the server."""
+
+    def __init__(self, options: asyncssh.SSHServerConnectionOptions, owner: asyncssh.SSHServer) -> None:
+        super().__init__(asyncio.get_running_loop(), options)
+        self._protocol_factory = lambda: owner
+        self._extensions_to_send[b"ping@openssh.com"] = b"0"
+        # asyncssh notes the negotiated signature algorithm on the RSA key itself, which all connections share.
+        self._server_host_keys = OrderedDict((alg, copy.copy(key)) for alg, key in self._server_host_keys.items())
+
+    def prove_host_keys(self, blobs: SSHPacket) -> bytes:
+        """The answer to hostkeys-prove-00@openssh.com: the proof covers the session id of this very leg."""
+        proofs = []
+        while blobs:
+            blob = blobs.get_string()
+            key = copy.copy(self._all_server_host_keys.get(blob))
+            if key is None:
+                return bytes((MSG_REQUEST_FAILURE,))
+            if key.key_algorithm == b"ssh-rsa":
+                key.set_sig_algorithm(self._rsa_signature_algorithm())
+            text = String("hostkeys-prove-00@openssh.com") + String(self._session_id) + String(blob)
+            proofs.append(String(key.sign(text)))
+        return bytes((MSG_REQUEST_SUCCESS,)) + b"".join(proofs)
+
+    def _rsa_signature_algorithm(self) -> bytes:
+        """The one of the key exchange if that used an RSA key, as OpenSSH's client expects."""
+        negotiated = self.get_server_host_key()
+        if negotiated is not None and negotiated.key_algorithm == b"ssh-rsa":
+            return negotiated.sig_algorithm
+        return b"rsa-sha2-512"
+
+    async def reload_config(self) -> None:
+        """Nothing: asyncssh would build all options anew, in a thread, for each user name."""
+
+    async def _finish_userauth(self, begin_auth: bool, method: bytes, packet: SSHPacket) -> None:  # noqa: FBT001
+        """Completes one request before the next is read, as RFC 4252 section 5.1 demands and asyncssh does not."""
+        if method == b"password":
+            packet = _with_clean_password(packet)
+        await super()._finish_userauth(begin_auth, method, packet)
+        if self._auth is not None and self._auth.task is not None:
+            await asyncio.wait({self._auth.task})
+
+    def _force_close(self, exc: Exception | None) -> None:
+        if not self._client_version and isinstance(exc, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported):
+            self._send(b"Invalid SSH identification string.\r\n")  # OpenSSH's words, which tools look for
+            self._farewell_sent = True
+        super()._force_close(exc)
+
+
+def _with_clean_password(packet: SSHPacket) -> SSHPacket:
+    """The password request without the line break of a pasted token, over which asyncssh would end the connection.
+
+    What no token can be becomes the empty one, which nobody accepts.
+    """
+    is_change = packet.get_boolean()
+    password = packet.get_string().strip()
+    if not all(0x21 <= byte <= 0x7E for byte in password):
+        password = b""
+    return SSHPacket(Boolean(is_change) + String(password) + packet.get_remaining_payload())
+
+
+class WorkspaceLeg(Leg, asyncssh.SSHClientConnection):
+    """Towards the workspace, for whose sshd the gateway is the client."""
+
+    def __init__(self, options: asyncssh.SSHClientConnectionOptions, owner: asyncssh.SSHClient) -> None:
+        super().__init__(asyncio.get_running_loop(), options)
+        self._protocol_factory = lambda: owner
+
+
+def check_hooks(connection: SSHConnection) -> None:
+    """Raises where asyncssh, as one plain `connection` shows it, lacks a name that this module overrides or reads."""
+    if version := asyncssh.__version__ < "2.24.1":  # older ones let a peer declare packets of 4 GiB
+        raise IncompatibleAsyncssh(f"asyncssh {version} is too old")
+    missing = [name for name in (*_PRIVATE_METHODS, *_PRIVATE_STATE) if not hasattr(connection, name)]
+    if missing:
+        raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} has no {', '.join(missing)}")

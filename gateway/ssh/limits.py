@@ -1,0 +1,61 @@
+"""What one SSH connection may cost, each number with its reason, and the budget of login tries.
+
+Numbers an operator may want to turn are in `config.settings.SshSettings`; the ones here follow from the protocol.
+"""
+
+LOGIN_BYTES = 256 * 1024
+"""From a peer before it is authenticated: a login with 32 key offers needs 40 KiB, a flood gets no further."""
+
+WRITE_HIGH = 1024 * 1024
+"""Unsent bytes on one leg at which the other leg is no longer read: half a channel window of OpenSSH (2 MiB)."""
+
+WRITE_LOW = WRITE_HIGH // 4
+"""Unsent bytes at which it is read again: late enough not to flap, early enough that the socket never runs dry."""
+
+BACKLOG_MAX = 32 * 1024 * 1024
+"""Unsent bytes no honest peer reaches: what may be in flight when a rekey starts (kernel buffers) fits three times."""
+
+REKEY_DEADLINE = 60.0
+"""For one key exchange after login; the other leg stands still meanwhile."""
+
+REKEY_BYTES = 4 * 1024**3
+"""The gateway starts a key exchange only where the peer did not; OpenSSH does so after 1 to 4 GiB (RFC 4253, 9)."""
+
+REKEY_SECONDS = 6 * 3600
+"""Keys of a mostly idle session, such as an editor's, change a few times a day."""
+
+LINGER = 30.0
+"""For a peer to take the last bytes after our DISCONNECT, before the connection is cut."""
+
+CLOSE_GRACE = 2.0
+"""For the connections that remain when the gateway stops: they have been told, nothing more can be done for them."""
+
+PENDING_REPLIES = 1024
+"""Unanswered global requests of one leg; a client with hundreds of -R forwards sends them all at once."""
+
+PARTING_TEXT = 512
+"""Characters of a peer's DISCONNECT text that are passed on; longer is no message for a person."""
+
+TOKEN_LENGTH = 4096
+"""Longest token: GitLab's are under 300 characters, those that are JWTs under 2000."""
+
+
+class TryBudget:
+    """Token checks one connection may still cause, whatever method asks for them (RFC 4252 section 4)."""
+
+    def __init__(self, tries: int) -> None:
+        self._left = tries
+
+    def __repr__(self) -> str:
+        return f"TryBudget(left={self._left})"
+
+    @property
+    def is_spent(self) -> bool:
+        return self._left == 0
+
+    def take(self) -> bool:
+        """Uses up one try, before it starts, so that an abandoned one counts as well; False when none was left."""
+        if self.is_spent:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,84 @@
+"""What the gateway negotiates on either leg: algorithms, host keys and asyncssh's options, all of them explicit.
+
+asyncssh's defaults also offer SHA-1, finite-field Diffie-Hellman and RSA key exchange, read the files of the user it
+runs as and listen for agents; none of that may reach a gateway, so nothing here is left to a default that matters.
+"""
+
+import asyncssh
+
+from config.settings import SshSettings
+from gateway.ssh import limits
+
+KEX = (  # post-quantum first, as OpenSSH >= 10.1 warns without; no finite field, which costs the server most (DHEat)
+    *("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org"),
+    *("ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521"),
+)
+CIPHERS = (  # no chacha20: OpenSSH would choose it, at four cipher contexts per packet, and Terrapin concerns it
+    *("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr"),
+)
+MACS = (  # the last two for clients without encrypt-then-MAC, such as dropbear
+    *("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"),
+)
+HOST_KEYS = (
+    *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    *("rsa-sha2-512", "rsa-sha2-256"),
+)
+_COMMON = {
+    "config": None,
+    "kex_algs": KEX,
+    "encryption_algs": CIPHERS,
+    "mac_algs": MACS,
+    "compression_algs": ("none",),  # a compressed packet may unpack to any size
+    "signature_algs": HOST_KEYS,
+    "host_based_auth": False,
+    "public_key_auth": False,
+    "gss_host": None,
+    "tcp_keepalive": True,
+    "utf8_decode_errors": "replace",  # texts of a peer are shown, never compared
+    "rekey_bytes": limits.REKEY_BYTES,
+    "rekey_seconds": limits.REKEY_SECONDS,
+}
+
+
+def client_leg_options(settings: SshSettings, host_keys: list[asyncssh.SSHKey]) -> asyncssh.SSHServerConnectionOptions:
+    """For the leg on which the gateway is the server."""
+    options = asyncssh.SSHServerConnectionOptions(
+        **_COMMON,
+        server_host_keys=host_keys,
+        send_server_host_keys=True,
+        server_version="WorkspacesGateway",
+        login_timeout=settings.login_grace,
+        keepalive_interval=settings.keepalive_interval,
+        keepalive_count_max=settings.keepalive_count,
+        rdns_lookup=False,
+        agent_forwarding=False,
+        x11_forwarding=False,
+        sftp_factory=None,
+        allow_scp=False,
+    )
+    for alg in list(options.server_host_keys):
+        if alg.decode() not in HOST_KEYS:  # an RSA key brings ssh-rsa along, which is SHA-1
+            del options.server_host_keys[alg]
+    return options
+
+
+def workspace_leg_options(settings: SshSettings) -> asyncssh.SSHClientConnectionOptions:
+    """For the leg on which the gateway is the client.
+
+    The sshd's host key is not checked: images share theirs, so it proves nothing; the address comes from Kubernetes.
+    """
+    return asyncssh.SSHClientConnectionOptions(
+        **_COMMON,
+        known_hosts=None,
+        server_host_key_algs=HOST_KEYS,
+        username=settings.backend_username,
+        client_version="WorkspacesGateway",
+        client_keys=None,
+        agent_path=None,
+        agent_forwarding=False,
+        x11_forwarding=False,
+        preferred_auth=("password", "keyboard-interactive"),
+        login_timeout=settings.handshake_timeout,
+        keepalive_interval=settings.keepalive_interval,
+        keepalive_count_max=settings.keepalive_count,
+    )

@@ -1,0 +1,44 @@
+"""How a leg ends: what is said, made safe for a terminal, and how the last bytes still arrive."""
+
+import asyncio
+from dataclasses import dataclass
+
+import asyncssh
+
+from gateway.ssh import limits
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Why a leg ended, as a DISCONNECT says it (RFC 4253 section 11.1)."""
+
+    code: int
+    text: str
+
+
+LOST = Parting(asyncssh.DISC_CONNECTION_LOST, "connection lost")
+
+
+def make_printable(text: str) -> str:
+    """`text` without anything a terminal would act on, and of a length that a person would read."""
+    return "".join(char if char.isprintable() else " " for char in text[: limits.PARTING_TEXT]).strip()
+
+
+class Linger(asyncio.Protocol):
+    """Takes over a transport and lets its peer take our last bytes, dropping what it still sends.
+
+    A socket closed with unread input resets the connection, and the reset overtakes the end of the output
+    (RFC 1122 section 4.2.2.13), so we close our direction only, and the rest once the peer has closed its own.
+    """
+
+    def __init__(self, transport: asyncio.Transport, gone: "asyncio.Future[None]") -> None:
+        self._gone = gone
+        self._deadline = asyncio.get_running_loop().call_later(limits.LINGER, transport.abort)
+        transport.set_protocol(self)
+        transport.resume_reading()
+        transport.write_eof()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._deadline.cancel()
+        if not self._gone.done():
+            self._gone.set_result(None)

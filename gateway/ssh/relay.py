@@ -1,0 +1,221 @@
+"""Hands every connection-layer packet (RFC 4254, types 80 and up) from one leg to the other, as it is.
+
+Channel numbers and windows stay those of the two ends, because the gateway opens no channel of its own. Looked at are
+only global requests, whose answers have no number and so must keep their order, channel opens, and what a client asks
+for by them. Everything here is sync; back-pressure and the ending each have one place: `congestion_changed` and
+`leg_closed`.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import asyncssh
+from asyncssh.packet import Boolean, SSHPacket, String, UInt32
+
+from gateway.ssh import limits
+from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
+from gateway.ssh.parting import Parting
+from gateway.telemetry import Metrics
+
+_GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE = 80, 81, 82
+_CHANNEL_OPEN, _CHANNEL_OPEN_FAILURE, _CHANNEL_REQUEST = 90, 92, 98
+_INSPECTED = frozenset((_GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE, _CHANNEL_OPEN, _CHANNEL_REQUEST))
+
+_FAILURE = bytes((_REQUEST_FAILURE,))
+_KEEPALIVE_NAME = b"keepalive@openssh.com"
+_KEEPALIVE = bytes((_GLOBAL_REQUEST,)) + String(_KEEPALIVE_NAME) + Boolean(True)  # noqa: FBT003 - a reply is wanted
+
+# What a client asks for -> the type of channel that the workspace may from then on open towards it.
+_ASKED_FOR_BY_GLOBAL_REQUEST = {
+    b"tcpip-forward": b"forwarded-tcpip",
+    b"streamlocal-forward@openssh.com": b"forwarded-streamlocal@openssh.com",
+}
+_ASKED_FOR_BY_CHANNEL_REQUEST = {
+    b"auth-agent-req@openssh.com": b"auth-agent@openssh.com",
+    b"agent-req": b"agent-connect",
+    b"x11-req": b"x11",
+}
+_REFUSED_CHANNELS = frozenset((b"tun@openssh.com",))  # a network interface in the pod is not a developer's tool
+_COUNTED_CHANNELS = frozenset(  # by name; a metric takes no name of a peer's invention
+    (
+        *(b"session", b"direct-tcpip", b"direct-streamlocal@openssh.com", b"tun@openssh.com"),
+        *_ASKED_FOR_BY_GLOBAL_REQUEST.values(),
+        *_ASKED_FOR_BY_CHANNEL_REQUEST.values(),
+    )
+)
+_COUNT_EVERY = 1024 * 1024  # bytes until a metric learns of them: exact enough for a rate, and free for a packet
+
+
+@dataclass(slots=True, eq=False)
+class _Owed:
+    """The answer to one global request; until it is known, the answers to later requests wait behind it."""
+
+    answer: bytes | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Side:
+    """One leg, and the global requests open on it."""
+
+    name: str
+    leg: Leg
+    direction: str
+    """Of the packets that this leg receives."""
+    asked: deque[_Owed | None] = field(default_factory=deque)
+    """What we asked the peer, in order: on behalf of the other leg, or (None) whether it is alive."""
+    owed: deque[_Owed] = field(default_factory=deque)
+    """What the peer asked, in order."""
+    size: int = 0
+    """Bytes relayed from this leg."""
+    uncounted: int = 0
+
+    def owe(self, owed: _Owed) -> None:
+        if len(self.owed) >= limits.PENDING_REPLIES:
+            raise asyncssh.ProtocolError("Too many unanswered global requests")
+        self.owed.append(owed)
+
+    def settle(self) -> None:
+        """Sends every answer that no earlier one holds back (RFC 4254 section 4)."""
+        while self.owed and (answer := self.owed[0].answer) is not None:
+            self.owed.popleft()
+            self.leg.send(answer)
+
+
+class Relay:
+    """Two authenticated legs, joined until one of them ends."""
+
+    def __init__(self, client: ClientLeg, workspace: WorkspaceLeg, metrics: Metrics) -> None:
+        self._client_leg = client
+        self._client = _Side("client", client, "received")
+        self._workspace = _Side("workspace", workspace, "sent")
+        self._asked_for: set[bytes] = set()
+        self._metrics = metrics
+        self.ended: Parting | None = None
+        """Why the relay ended; None while it runs."""
+
+    @property
+    def relayed_bytes(self) -> int:
+        """Relayed so far, in both directions."""
+        return self._client.size + self._workspace.size
+
+    def start(self) -> None:
+        """Joins the legs; what the workspace sent early is relayed at once."""
+        self._client.leg.attach(self)
+        if not self._workspace.leg.is_open:
+            self.leg_closed(self._workspace.leg, None)
+            return
+        self._workspace.leg.attach(self)
+        self.congestion_changed()
+
+    def close(self, parting: Parting) -> None:
+        """Ends both legs, each after what was sent to it so far."""
+        self.ended = self.ended or parting
+        for side in (self._client, self._workspace):
+            side.leg.disconnect(parting.code, parting.text)
+
+    # What a leg reports
+
+    def packet_received(self, leg: Leg, payload: bytes) -> None:
+        side, other = self._sides(leg)
+        if payload[0] in _INSPECTED and not self._is_passed_on(side, other, payload):
+            return
+        side.size += len(payload)
+        side.uncounted += len(payload)
+        if side.uncounted >= _COUNT_EVERY:
+            self._count(side)
+        other.leg.send(payload)
+
+    def congestion_changed(self) -> None:
+        """Reads a leg only while the other takes its packets; but a key exchange must be read, or it never ends."""
+        for side, other in ((self._client, self._workspace), (self._workspace, self._client)):
+            side.leg.set_reading(reading=side.leg.is_rekeying or not other.leg.is_congested)
+
+    def keepalive_due(self, leg: Leg) -> None:
+        side, _ = self._sides(leg)
+        side.asked.append(None)
+        side.leg.send(_KEEPALIVE)
+
+    def leg_closed(self, leg: Leg, parting: Parting | None) -> None:
+        side, other = self._sides(leg)
+        self._count(side)
+        self._count(other)
+        self.ended = self.ended or parting or Parting(asyncssh.DISC_CONNECTION_LOST, f"{side.name} connection lost")
+        other.leg.disconnect(self.ended.code, self.ended.text)
+
+    # What is looked at
+
+    def _is_passed_on(self, side: _Side, other: _Side, payload: bytes) -> bool:
+        packet = SSHPacket(payload)
+        match packet.get_byte():
+            case 80:
+                return self._on_global_request(side, other, packet)
+            case 90:
+                return self._on_channel_open(side, packet)
+            case 98:
+                return self._on_channel_request(side, packet)
+            case _:
+                return self._on_reply(side, other, payload)
+
+    def _on_global_request(self, side: _Side, other: _Side, packet: SSHPacket) -> bool:
+        name = packet.get_string()
+        wants_reply = packet.get_boolean()
+        answer = self._own_answer(side, name, packet)
+        if not wants_reply:
+            return answer is None
+        owed = _Owed(answer)
+        side.owe(owed)
+        if answer is None:
+            other.asked.append(owed)
+            return True
+        side.settle()
+        return False
+
+    def _own_answer(self, side: _Side, name: bytes, packet: SSHPacket) -> bytes | None:
+        """The gateway's own answer to a global request, None where the other leg is to give it."""
+        if side is self._workspace:
+            # Its host keys (hostkeys-00@openssh.com) are not the ones the client sees; it has nothing else to ask for.
+            return None if name == _KEEPALIVE_NAME else _FAILURE
+        if name == b"hostkeys-prove-00@openssh.com":
+            return self._client_leg.prove_host_keys(packet)
+        if name in _ASKED_FOR_BY_GLOBAL_REQUEST:
+            self._asked_for.add(_ASKED_FOR_BY_GLOBAL_REQUEST[name])
+        return None
+
+    def _on_reply(self, side: _Side, other: _Side, payload: bytes) -> bool:
+        if not side.asked:
+            raise asyncssh.ProtocolError("Answer to no global request")
+        owed = side.asked.popleft()
+        if owed is None:
+            side.leg.keepalive_answered()
+        else:
+            owed.answer = payload
+            other.settle()
+        return False
+
+    def _on_channel_open(self, side: _Side, packet: SSHPacket) -> bool:
+        kind = packet.get_string()
+        number = packet.get_uint32()
+        counted = kind.decode() if kind in _COUNTED_CHANNELS else "other"
+        self._metrics.ssh_channels.labels(counted, side.direction).inc()
+        if kind not in _REFUSED_CHANNELS if side is self._client else kind in self._asked_for:
+            return True
+        reason = UInt32(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED) + String("Not allowed by the gateway") + String("")
+        side.leg.send(bytes((_CHANNEL_OPEN_FAILURE,)) + UInt32(number) + reason)  # RFC 4254 section 5.1
+        return False
+
+    def _on_channel_request(self, side: _Side, packet: SSHPacket) -> bool:
+        packet.get_uint32()
+        name = packet.get_string()
+        if side is self._client and name in _ASKED_FOR_BY_CHANNEL_REQUEST:
+            self._asked_for.add(_ASKED_FOR_BY_CHANNEL_REQUEST[name])
+        return True
+
+    def _sides(self, leg: Leg) -> tuple[_Side, _Side]:
+        """The side of `leg`, then the other one."""
+        if leg is self._client.leg:
+            return self._client, self._workspace
+        return self._workspace, self._client
+
+    def _count(self, side: _Side) -> None:
+        self._metrics.ssh_bytes.labels(side.direction).inc(side.uncounted)
+        side.uncounted = 0

@@ -1,0 +1,122 @@
+"""Runs one session through both legs on the loopback, so that a changed asyncssh is noticed before a client comes."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
+
+import asyncssh
+
+from config.settings import SshSettings
+from gateway.ssh.internals import ClientLeg, IncompatibleAsyncssh, WorkspaceLeg, check_hooks
+from gateway.ssh.options import client_leg_options
+from gateway.ssh.relay import Relay
+from gateway.ssh.upstream import Upstreams
+from gateway.telemetry import Metrics
+from routing.model import Endpoint, Workspace, WorkspaceState
+
+_LOOPBACK = "127.0.0.1"
+_TIMEOUT = 10  # seconds; it takes a tenth of one
+_WORDS = b"every packet as it is \x00\xff"
+_EXIT_STATUS = 7
+
+
+async def check_asyncssh() -> None:
+    """Raises `IncompatibleAsyncssh` unless this asyncssh carries a session through the relay."""
+    settings = SshSettings(login_grace=_TIMEOUT, handshake_timeout=_TIMEOUT)
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    options = client_leg_options(settings, [key])
+    check_hooks(asyncssh.SSHServerConnection(asyncio.get_running_loop(), _without_timer(key)))
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            echoed = await _echo(settings, options, key)
+    except (OSError, TimeoutError, asyncssh.Error) as exc:
+        raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} carries no session: {exc!r}") from exc
+    if echoed != (_WORDS, _EXIT_STATUS):
+        raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} does not carry a session intact: {echoed}")
+
+
+def _without_timer(key: asyncssh.SSHKey) -> asyncssh.SSHServerConnectionOptions:
+    return asyncssh.SSHServerConnectionOptions(server_host_keys=[key], login_timeout=0, gss_host=None, config=None)
+
+
+async def _echo(
+    settings: SshSettings, options: asyncssh.SSHServerConnectionOptions, key: asyncssh.SSHKey
+) -> tuple[Any, int | None]:
+    """What comes back from an echo behind the relay, and its exit status."""
+    async with AsyncExitStack() as stack:
+        inside = await asyncssh.listen(
+            _LOOPBACK,
+            0,
+            config=None,
+            gss_host=None,
+            server_host_keys=[key],
+            server_factory=_OpenDoor,
+            process_factory=_echo_process,
+            encoding=None,
+        )
+        stack.push_async_callback(inside.wait_closed)
+        stack.callback(inside.close)
+        doorman = _Doorman(Upstreams(settings), Endpoint(_LOOPBACK, inside.get_port()))
+        outside = await asyncio.get_running_loop().create_server(lambda: ClientLeg(options, doorman), _LOOPBACK, 0)
+        stack.push_async_callback(doorman.wait_gone)
+        stack.callback(outside.close)
+        client = await stack.enter_async_context(_connect(outside.sockets[0].getsockname()[1]))
+        result = await client.run("echo", input=_WORDS, encoding=None)
+        return result.stdout, result.exit_status
+
+
+def _connect(port: int) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
+    return asyncssh.connect(
+        _LOOPBACK,
+        port,
+        config=None,
+        gss_host=None,
+        known_hosts=None,
+        client_keys=None,
+        agent_path=None,
+        username="somebody",
+        password="anything",  # noqa: S106 - the doorman takes any
+    )
+
+
+async def _echo_process(process: "asyncssh.SSHServerProcess[bytes]") -> None:
+    process.stdout.write(await process.stdin.read())
+    process.exit(_EXIT_STATUS)
+
+
+class _OpenDoor(asyncssh.SSHServer):
+    """The workspace: lets everybody in."""
+
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002
+        return False
+
+
+class _Doorman(asyncssh.SSHServer):
+    """The gateway: every password leads to the one workspace there is."""
+
+    def __init__(self, upstreams: Upstreams, address: Endpoint) -> None:
+        self._upstreams = upstreams
+        self._workspace = Workspace("1", "", "", "", "", WorkspaceState.RUNNING, address)
+        self._client: ClientLeg | None = None
+        self._upstream: WorkspaceLeg | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        assert isinstance(conn, ClientLeg)  # noqa: S101
+        self._client = conn
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    async def validate_password(self, username: str, password: str) -> bool:  # noqa: ARG002
+        upstream = await self._upstreams.dial(self._workspace)
+        self._upstream = upstream if isinstance(upstream, WorkspaceLeg) else None
+        return self._upstream is not None
+
+    def auth_completed(self) -> None:
+        if self._client is not None and self._upstream is not None:
+            Relay(self._client, self._upstream, Metrics()).start()
+
+    async def wait_gone(self) -> None:
+        for leg in (self._client, self._upstream):
+            if leg is not None:
+                await leg.gone

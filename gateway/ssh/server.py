@@ -1,0 +1,123 @@
+"""The SSH door: listens, gives every client a `Connection`, and closes them all in an orderly way."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import asyncssh
+
+from config.settings import SshSettings
+from gateway.ssh import limits
+from gateway.ssh.admission import Admission, SshAccess
+from gateway.ssh.connection import Connection, WorkspaceDirectory
+from gateway.ssh.host_keys import load_host_keys
+from gateway.ssh.internals import ClientLeg
+from gateway.ssh.options import client_leg_options
+from gateway.ssh.selftest import check_asyncssh
+from gateway.ssh.upstream import Upstreams
+from gateway.telemetry import Log, Metrics
+
+RESTARTING = "Gateway is restarting, reconnect"
+GONE = "The workspace is gone"
+_BACKLOG = 1024  # clients that wait to be accepted: a reconnecting office after a restart
+
+
+class SshDoor:
+    """`ssh <workspace>@<gateway>`, until it is closed."""
+
+    def __init__(
+        self,
+        settings: SshSettings,
+        directory: WorkspaceDirectory,
+        access: SshAccess,
+        metrics: Metrics,
+        log: Log,
+        *,
+        portal_url: str = "",
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._metrics = metrics
+        self._log = log
+        self._admission = Admission(access, Upstreams(settings), metrics, portal_url)
+        self._options = client_leg_options(settings, load_host_keys(settings))
+        self._listener: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    def __repr__(self) -> str:
+        return f"SshDoor(connections={len(self._connections)}, listening={self._listener is not None})"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _exc: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def port(self) -> int:
+        """The port listened on, also where the settings left the choice to the system."""
+        if self._listener is None:
+            raise RuntimeError("the SSH door is not open")
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        asyncssh.set_log_level("WARNING")  # its lines name users and addresses in a form of their own
+        asyncssh.set_debug_level(1)  # at 3 it dumps packets, tokens included
+        await check_asyncssh()
+        loop = asyncio.get_running_loop()
+        address, port = self._settings.address, self._settings.port
+        try:
+            self._listener = await loop.create_server(self._accept, address or None, port, backlog=_BACKLOG)
+        except OSError as exc:
+            raise OSError(exc.errno, f"SSH cannot listen on {address or '*'}:{port}: {exc.strerror}") from exc
+
+    def stop_accepting(self) -> None:
+        """New clients are refused by the system; those connected notice nothing."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def drain(self, grace: float) -> None:
+        """Waits until every client has left by itself, but `grace` seconds at most; then tells the rest and closes."""
+        self.stop_accepting()
+        try:
+            async with asyncio.timeout(grace):
+                await self._is_empty.wait()
+        except TimeoutError:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        self.stop_accepting()
+        for connection in list(self._connections):
+            connection.disconnect(asyncssh.DISC_BY_APPLICATION, RESTARTING)
+        try:
+            async with asyncio.timeout(limits.CLOSE_GRACE):
+                await self._is_empty.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.kill()
+            await self._is_empty.wait()
+
+    def close_workspace(self, uid: str) -> None:
+        """Ends the connections of one workspace, those still logging in included."""
+        for connection in [each for each in self._connections if each.workspace_uid == uid]:
+            connection.disconnect(asyncssh.DISC_BY_APPLICATION, GONE)
+
+    def _accept(self) -> ClientLeg:
+        connection = Connection(
+            self._settings, self._directory, self._admission, self._metrics, self._log, on_end=self._forget
+        )
+        self._connections.add(connection)
+        self._is_empty.clear()
+        return ClientLeg(self._options, connection)
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._is_empty.set()
