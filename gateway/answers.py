@@ -143,7 +143,8 @@ def answer_fault(fault: GitLabFault) -> Answer:
 
 def render(answer: Answer, accept: str, request_id: str) -> Rendered:
     """Write the answer in the form that `accept` prefers: HTML for browsers, JSON for scripts, else text."""
-    kind = _preferred(accept)
+    # Nobody reads what stands behind a redirect.
+    kind = "text/plain" if answer.status == 303 else _preferred(accept)
     headers = [
         ("Content-Type", f"{kind}; charset=utf-8" if kind != "application/json" else kind),
         ("Cache-Control", "no-store"),

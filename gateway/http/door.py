@@ -13,9 +13,9 @@ from typing import Any, Self
 
 from config.settings import HttpSettings
 from gateway.http.edge import ClientConnection
-from gateway.http.exchange import Plane
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
+from gateway.http.plane import Plane
 from gateway.http.record import Recorder
 from gateway.http.registry import Registry
 from gateway.http.tunnel import Tunnel

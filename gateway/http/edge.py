@@ -13,8 +13,9 @@ import httptools
 
 from config.settings import HttpSettings
 from gateway.answers import BAD_REQUEST, HEAD_TOO_LARGE, REQUEST_TIMEOUT, Answer, render
-from gateway.http.exchange import Exchange, Hold, Plane
+from gateway.http.exchange import Exchange
 from gateway.http.headers import Field, Refused, RequestHead, parse_request
+from gateway.http.plane import Hold, Plane
 from gateway.http.registry import Registry
 
 LINGER_SECONDS = 5  # to let a client read our last words while it still writes (RFC 9112, section 9.6)
@@ -157,11 +158,12 @@ class ClientConnection(asyncio.Protocol):
 
     # From the exchange (exchange.Client)
 
-    def write_answer(self, exchange: Exchange, answer: Answer, extra: list[tuple[str, str]], *, close: bool) -> int:
+    def write_answer(
+        self, head: RequestHead, request_id: str, answer: Answer, extra: list[tuple[str, str]], *, close: bool
+    ) -> int:
         """Write an answer of the gateway itself; the number of body bytes."""
-        head = exchange.head
         accept = head.get(b"accept").decode("latin-1")
-        return self._write(answer, accept, exchange.request_id, extra, head=head, close=close)
+        return self._write(answer, accept, request_id, extra, head=head, close=close)
 
     def hold(self, reason: Hold) -> None:
         """Read no more from the client until every reason is gone."""

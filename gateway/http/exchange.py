@@ -28,6 +28,7 @@ from gateway.http.headers import (
     response_for_client,
     switching_protocols,
 )
+from gateway.http.plane import Client, Hold, Plane
 from gateway.http.tunnel import Tunnel
 from gateway.http.upstream import DialError, DialFailure, UpstreamConnection
 from gateway.http.websocket import is_accepted
@@ -137,7 +138,7 @@ class Exchange:
         head = self.head
         droppable = not head.chunked and head.content_length <= _DISCARD_MAX and b"expect" not in head.named
         keep = head.keep_alive and (self.request_done or droppable) and not self._plane.is_draining()
-        self._sent = self._client.write_answer(self, answer, extra or [], close=not keep)
+        self._sent = self._client.write_answer(head, self.request_id, answer, extra or [], close=not keep)
         self._record(answer.status, answer.code)
         if keep and not self.request_done:
             self._phase = _Phase.DISCARDING

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from gateway.answers import Answer
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
+from gateway.http.headers import RequestHead
 from gateway.http.record import Recorder
 from gateway.http.registry import Registry
 from gateway.http.tunnel import Tunnel
@@ -34,7 +35,7 @@ class Client(Protocol):
     @property
     def transport(self) -> asyncio.Transport: ...
     def write_answer(
-        self, exchange: "Exchange", answer: Answer, extra: list[tuple[str, str]], *, close: bool
+        self, head: RequestHead, request_id: str, answer: Answer, extra: list[tuple[str, str]], *, close: bool
     ) -> int: ...
     def hold(self, reason: Hold) -> None: ...
     def release(self, reason: Hold) -> None: ...
