@@ -40,7 +40,7 @@ def report(steps: Sequence[Step], *, as_json: bool) -> str:
     """One line per step with its time, or the same as JSON."""
     if as_json:
         return json.dumps({"ok": _is_ok(steps), "steps": [asdict(step) for step in steps]}, indent=2)
-    lines = [f"{'ok  ' if step.ok else 'FAIL'} {step.seconds:6.2f} s  {step.name}: {step.detail}" for step in steps]
+    lines = [f"{'ok  ' if step.ok else 'FAIL'} {step.seconds:7.3f} s  {step.name}: {step.detail}" for step in steps]
     return "\n".join([*lines, f"{sum(step.ok for step in steps)} of {len(steps)} steps are ok"])
 
 

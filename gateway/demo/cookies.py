@@ -28,10 +28,6 @@ class CookieJar:
     def __repr__(self) -> str:
         return f"<CookieJar {sorted((place.host, place.path, place.name) for place in self._values)}>"
 
-    def names(self, url: str) -> set[str]:
-        """Names of the cookies that a request for `url` carries."""
-        return {place.name for place in self._find_places(url)}
-
     def header(self, url: str) -> str:
         """The Cookie header of a request for `url`; empty when there is none to send."""
         return "; ".join(f"{place.name}={self._values[place]}" for place in self._find_places(url))

@@ -164,7 +164,7 @@ class TestEscaping:
         ]
         assert outline.text.count(HOSTILE) == 7
         assert outline.find_all("input") == [{"type": "hidden", "name": "csrf", "value": HOSTILE}]
-        assert outline.find_all("ul") == [{"class": "ports", "aria-label": f"Ports of {HOSTILE}"}]
+        assert outline.find_all("ul") == [{"class": "ports", "role": "list", "aria-label": f"Ports of {HOSTILE}"}]
         assert [attrs["href"] for attrs in outline.find_all("a")] == [HOSTILE_URL]
 
     @pytest.mark.parametrize(
