@@ -8,7 +8,15 @@ from aiohttp import web
 from config.settings import AdminSettings
 from gateway.telemetry import Metrics
 
-_IS_READY = web.AppKey("is_ready", Callable[[], bool])
+
+class _Readiness:
+    """Whether traffic should come here."""
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        self.is_ready = is_ready
+
+
+_READINESS = web.AppKey("readiness", _Readiness)
 _METRICS = web.AppKey("metrics", Metrics)
 
 
@@ -20,7 +28,7 @@ async def serve_admin(settings: AdminSettings, metrics: Metrics, is_ready: Calla
         OSError: if the address cannot be listened on.
     """
     app = web.Application()
-    app[_IS_READY] = is_ready
+    app[_READINESS] = _Readiness(is_ready)
     app[_METRICS] = metrics
     app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -37,7 +45,7 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    if request.app[_IS_READY]():
+    if request.app[_READINESS].is_ready():
         return web.Response(text="ready\n")
     return web.Response(text="not ready\n", status=503)
 

@@ -7,6 +7,7 @@ and only its own section of the settings.
 import asyncio
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -28,7 +29,8 @@ from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
 from gateway.http.record import Recorder
 from gateway.http.upstream import Origin
-from gateway.portal.app import PORTAL_RUNNER_LIMITS, Portal, build_portal
+from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
+from gateway.portal.parts import PortalParts
 from gateway.ssh.server import SshDoor
 from gateway.telemetry import Log, Metrics
 from gateway.writer import RouteWriter
@@ -64,7 +66,7 @@ class Gateway:
         Raises:
             OSError: if a port cannot be listened on.
             RouteFileError: if the routes cannot be read.
-            HostKeyError, IncompatibleAsyncssh: if SSH cannot be served.
+            HostKeyUnreadable, IncompatibleAsyncssh: if SSH cannot be served.
         """
         async with AsyncExitStack() as starting:
             await self._open(starting)
@@ -99,9 +101,8 @@ class Gateway:
         if settings.http.enabled:
             self.http = await self._open_http(stack, gitlab, policy)
         if settings.ssh.enabled:
-            portal_url = settings.auth.portal_url if settings.http.enabled else ""
             self.ssh = await stack.enter_async_context(
-                SshDoor(settings.ssh, self.table, policy, self.metrics, self._log, portal_url)
+                SshDoor(settings.ssh, self.table, policy, self.metrics, self._log)
             )
         await stack.enter_async_context(_running(writer))
 
@@ -111,19 +112,19 @@ class Gateway:
         sessions = MemorySessions(settings.sessions)
         login = Login(settings.auth, gitlab, sealer, sessions)
         grants, cookies = Grants(sealer), Cookies(secure=settings.auth.protocol == "https")
-        portal = Portal(
-            settings=settings.auth,
-            ssh=settings.ssh,
-            login=login,
-            sessions=sessions,
-            policy=policy,
-            gitlab=gitlab,
-            grants=grants,
-            sealer=sealer,
+        portal = PortalParts(
+            settings=settings,
             cookies=cookies,
-            routes=self.table,
+            sealer=sealer,
+            grants=grants,
+            sessions=sessions,
+            gitlab=gitlab,
+            login=login,
+            access=policy,
+            directory=self.table,
             metrics=self.metrics,
             log=self._log,
+            clock=time.time,
         )
         socket = await stack.enter_async_context(_serve_privately(build_portal(portal)))
         gate = Gate(
@@ -180,7 +181,7 @@ async def serve(settings: Settings, log: Log) -> None:
 @asynccontextmanager
 async def _serve_privately(app: web.Application) -> AsyncIterator[Path]:
     """Serve an application on a Unix socket that only this user can connect to; its path."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, **PORTAL_RUNNER_LIMITS)
+    runner = web.AppRunner(app, shutdown_timeout=1, **PORTAL_RUNNER_LIMITS)
     with tempfile.TemporaryDirectory(prefix="workspaces-gateway-") as folder:  # made with mode 0700
         path = Path(folder) / "portal"
         await runner.setup()

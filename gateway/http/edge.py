@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from enum import Enum, auto
 from http import HTTPStatus
+from typing import cast
 
 import httptools
 
@@ -56,8 +57,7 @@ class ClientConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's annotation is wider than what it passes
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are so by shape, not by inheritance
         self._loop = asyncio.get_running_loop()
         self.peer: str = transport.get_extra_info("peername")[0]
         self._connections.add(self)

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections import deque
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import httptools
 
@@ -116,8 +116,7 @@ class UpstreamConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's annotation is wider than what it passes
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are so by shape, not by inheritance
 
     def data_received(self, data: bytes) -> None:
         if self._receiver is None:
