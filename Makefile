@@ -1,0 +1,37 @@
+# The commands of this repository. Everything they make lies in .venv and in caches, and `make clean` removes it.
+
+PYTHON := .venv/bin/python
+
+.PHONY: help demo test lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo   a gateway with a stand-in GitLab and a workspace, on this machine; needs python3 only'
+	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
+	@echo 'make lint   ruff and mypy alone'
+	@echo 'make clean  removes everything that make has made'
+
+# With a terminal, the demo gets Ctrl-C to itself (bash -m), so that it ends in good order and make does not complain.
+demo: .venv/.installed-demo
+	@if [ -t 0 ]; then bash -mc '$(PYTHON) -m gateway demo; exit $$?'; else exec $(PYTHON) -m gateway demo; fi
+
+test: .venv/.installed-dev
+	@.ci/debian-packages
+	@$(MAKE) --no-print-directory lint
+	@$(PYTHON) -m pytest --ignore=tests/bench
+
+lint: .venv/.installed-dev
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m mypy
+
+# One for each set of optional dependencies in pyproject.toml; both may be installed, in any order.
+.venv/.installed-%: pyproject.toml
+	@.ci/venv
+	@echo "Installing the gateway and what '$*' needs into .venv"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/output *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
