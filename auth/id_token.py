@@ -53,9 +53,10 @@ def subject_of(id_token: str, keys: KeySet, expected: Expected) -> str:
         raise UnknownKey("the id_token is signed with an unknown key") from exc
     except (JoseError, ValueError, TypeError, RecursionError) as exc:
         raise SignInFailed(f"the id_token is not valid: {type(exc).__name__} {getattr(exc, 'claim', '')}") from exc
-    # A token for several audiences is one that another of them could hand to us.
-    if claims["aud"] not in (expected.client_id, [expected.client_id]):
-        raise SignInFailed("the id_token is for another application")
+    # The registry takes a list that has the value among others. A token for several audiences is one that another
+    # of them could hand to us, and a nonce among others is no answer to ours.
+    if claims["aud"] not in (expected.client_id, [expected.client_id]) or claims["nonce"] != expected.nonce:
+        raise SignInFailed("the id_token is for others too")
     subject: str = claims["sub"]
     return subject
 

@@ -310,7 +310,7 @@ async def test_a_proxy_of_the_environment_is_not_used(world: World, monkeypatch:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
 
-    assert await world.client.find_user(SecretStr(world.state.add_token(world.jo)))
+    assert (await world.client.find_user(SecretStr(world.state.add_token(world.jo)))).username == "jo"
 
 
 async def test_no_cookie_of_gitlab_is_kept(world: World) -> None:
