@@ -35,8 +35,8 @@ class Sealer:
     """Seals with the first signing key and opens with any of them, so that a key can be rotated."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
-        if not keys:
-            raise ValueError("a sealer needs at least one key")
+        if not keys or not all(key.get_secret_value() for key in keys):
+            raise ValueError("a sealer needs at least one key, and no empty one")
         self._keys = tuple(keys)
         self._cipher = lru_cache(maxsize=_KEYS_MAX)(_derive)
 

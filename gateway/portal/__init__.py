@@ -1,4 +1,5 @@
 """The gateway's own site: an ordinary aiohttp application on a private Unix socket that people sign in to.
 
-`app` has its routes, `pages` renders the templates that it and `gateway.answers` share.
+`app` has its routes, `sign_in`, `entry` and `home` what they do, `parts` what they do it with. `pages` renders the
+templates that they and `gateway.answers` share, and `replies` turns all of it into responses.
 """

@@ -8,10 +8,11 @@ from multidict import CIMultiDict
 from gateway.answers import SEE_OTHER, Answer, render
 from gateway.portal.pages import CONTENT_SECURITY_POLICY
 
+_POLICY = ("Content-Security-Policy", CONTENT_SECURITY_POLICY)
 _PAGE_HEADERS = (
     ("Content-Type", "text/html; charset=utf-8"),
     ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+    _POLICY,
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
 )
@@ -31,7 +32,7 @@ def reply(request: web.Request, answer: Answer, cookies: Iterable[str] = ()) -> 
 def redirect(request: web.Request, location: str, cookies: Iterable[str] = ()) -> web.Response:
     """303, so that no method and no body ever follows it (RFC 9110, section 15.4.4)."""
     rendered = render(SEE_OTHER, request.headers.get("Accept", ""), request_id(request))
-    return _response(rendered.status, (*rendered.headers, ("Location", location)), rendered.body, cookies)
+    return _response(rendered.status, (*rendered.headers, _POLICY, ("Location", location)), rendered.body, cookies)
 
 
 def page(request: web.Request, html: str) -> web.Response:

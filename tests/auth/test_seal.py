@@ -75,10 +75,11 @@ def test_two_seals_of_one_payload_differ() -> None:
     assert SEALER.seal("grant", b"payload") != SEALED
 
 
-def test_a_sealer_without_a_key_cannot_be_made() -> None:
-    """No key means no gateway, rather than one that seals with nothing."""
+@pytest.mark.parametrize("keys", [[], [SecretStr("")], [NEW, SecretStr("")]], ids=len)
+def test_a_sealer_without_a_key_cannot_be_made(keys: list[SecretStr]) -> None:
+    """No key means no gateway, rather than one that seals with what everybody knows."""
     with pytest.raises(ValueError, match="at least one key"):
-        Sealer([])
+        Sealer(keys)
 
 
 def test_no_key_shows_in_the_repr() -> None:
