@@ -1,11 +1,12 @@
 """The command line: `python -m gateway serve | demo`."""
 
+import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import uvloop
 
-from auth.model import GitLabFault
 from config.load import SettingsError, load_settings, settings_help
 from gateway.app import serve
 from gateway.ssh.host_keys import HostKeyUnreadable
@@ -15,27 +16,27 @@ from routing.file import RouteFileError
 
 USAGE = """\
 usage: python -m gateway serve --config FILE [--SETTING VALUE ...]
-       python -m gateway demo [--check [--json]]
+       python -m gateway demo [--check [--json]] [--http-port N] [--ssh-port N] [--admin-port N]
 
   serve   run the gateway; `serve --help` lists every setting with its flag, variable and default
-  demo    run the gateway on embedded stand-ins, for this machine alone
-          --check   on free ports: drive it as its users would, one line per step, status 0 if all held
-          --json    the steps of --check as JSON
+  demo    run the gateway on embedded stand-ins, for this machine alone; `--check` drives it as its users would
 """
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; its exit status."""
     command, *rest = argv or ["help"]
-    if command in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return 0
-    if command == "serve":
-        return _serve(rest)
-    if command == "demo" and rest in ([], ["--check"], ["--check", "--json"], ["--json", "--check"]):
-        return _demo(rest)
-    print(USAGE, end="", file=sys.stderr)
-    return 2
+    match command:
+        case "serve":
+            return _serve(rest)
+        case "demo":
+            return _demo(rest)
+        case "help" | "-h" | "--help":
+            print(USAGE, end="")
+            return 0
+        case _:
+            print(USAGE, end="", file=sys.stderr)
+            return 2
 
 
 def _serve(argv: Sequence[str]) -> int:
@@ -45,9 +46,10 @@ def _serve(argv: Sequence[str]) -> int:
     try:
         settings = load_settings(argv)
         uvloop.run(serve(settings, open_log(settings.log_level)))
-    except (SettingsError, RouteFileError, HostKeyUnreadable, IncompatibleAsyncssh, GitLabFault, OSError) as exc:
-        print(exc, file=sys.stderr)
-        return 1
+    except (SettingsError, RouteFileError, HostKeyUnreadable, IncompatibleAsyncssh) as exc:
+        return _give_up(str(exc))
+    except OSError as exc:
+        return _give_up(exc.strerror or str(exc))
     return 0
 
 
@@ -55,17 +57,27 @@ def _demo(argv: Sequence[str]) -> int:
     # Imported here: the demo needs packages (the `demo` extra) that a gateway in service does without.
     try:
         from gateway.demo.run import check_demo, run_demo  # noqa: PLC0415 - see above
+        from gateway.demo.world import Ports  # noqa: PLC0415 - see above
     except ModuleNotFoundError as exc:
-        print(f"the demo needs the package {exc.name}: pip install 'workspaces-gateway[demo]'", file=sys.stderr)
-        return 1
+        return _give_up(f"the demo needs the package {exc.name}: pip install 'workspaces-gateway[demo]'")
+    parser = argparse.ArgumentParser(prog="python -m gateway demo", allow_abbrev=False)
+    parser.add_argument("--check", action="store_true", help="on free ports: one line per step, status 0 if all held")
+    parser.add_argument("--json", action="store_true", help="the steps of --check as JSON")
+    for door, port in asdict(Ports()).items():
+        parser.add_argument(f"--{door}-port", type=int, default=port, help=f"default {port}")
+    options = parser.parse_args(argv)
     try:
-        if "--check" in argv:
-            return 0 if uvloop.run(check_demo(as_json="--json" in argv)) else 1
-        uvloop.run(run_demo())
+        if options.check:
+            return 0 if uvloop.run(check_demo(as_json=options.json)) else 1
+        uvloop.run(run_demo(Ports(options.http_port, options.ssh_port, options.admin_port)))
     except OSError as exc:
-        print(exc, file=sys.stderr)
-        return 1
+        return _give_up(f"{exc.strerror or exc}; the demo takes other ports with --http-port, --ssh-port, --admin-port")
     return 0
+
+
+def _give_up(reason: str) -> int:
+    print(reason, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The operators' listener: alive, ready, metrics. On a port of its own, never behind a public host."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -34,10 +35,18 @@ async def serve_admin(settings: AdminSettings, metrics: Metrics, is_ready: Calla
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.address or None, settings.port).start()
+        await _listen(runner, settings)
         yield
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: AdminSettings) -> None:
+    try:
+        await web.TCPSite(runner, settings.address or None, settings.port).start()
+    except OSError as exc:
+        where = f"{settings.address or '*'}:{settings.port}"
+        raise OSError(exc.errno, f"the admin listener cannot listen on {where}: {os.strerror(exc.errno or 0)}") from exc
 
 
 async def _healthz(_request: web.Request) -> web.Response:

@@ -10,12 +10,12 @@ from gateway.demo.world import EDITOR_PORT, SITE_PORT, OpenWorld, Ports, free_po
 from gateway.telemetry import open_log
 
 
-async def run_demo() -> None:
+async def run_demo(ports: Ports) -> None:
     """Start the demo, say what to open, and keep it running until SIGINT or SIGTERM."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    async with open_world(Ports(), open_log("warn", sys.stderr)) as world:
+    async with open_world(ports, open_log("warn", sys.stderr)) as world:
         print(describe(world), flush=True)
         await ended.wait()
         print("\nStopping.", flush=True)

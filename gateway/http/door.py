@@ -5,6 +5,7 @@ Everything that runs for an exchange runs in this door's task group, so that not
 
 import asyncio
 import itertools
+import os
 import secrets
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -74,14 +75,15 @@ class HttpDoor:
                 self._settings.port,
                 backlog=BACKLOG,
             )
-        except BaseException as exc:
-            await self._tasks.__aexit__(type(exc), exc, exc.__traceback__)
-            raise
+        except OSError as exc:
+            await self._tasks.__aexit__(None, None, None)
+            where = f"{self._settings.address or '*'}:{self._settings.port}"
+            raise OSError(exc.errno, f"HTTP cannot listen on {where}: {os.strerror(exc.errno or 0)}") from exc
         self._sweeper = self._spawn(self._sweep())
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self, _kind: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.stop_accepting()
         self._sweeper.cancel()
@@ -90,7 +92,8 @@ class HttpDoor:
         for tunnel in self._tunnels:
             tunnel.close()
         self._pool.close()
-        await self._tasks.__aexit__(kind, exc, trace)
+        # The tasks have nothing to do with why we close, so no exception goes to them.
+        await self._tasks.__aexit__(None, None, None)
 
     def stop_accepting(self) -> None:
         """Take no new connection, and end each one after the answer it waits for."""

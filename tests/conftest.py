@@ -1,0 +1,15 @@
+"""What all tests share: the event loop."""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    """Every test runs on the loop that the gateway runs on: asyncio's own differs in what it does with transports."""
+    del config, item
+    return {"uvloop": uvloop.new_event_loop}

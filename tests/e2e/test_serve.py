@@ -1,0 +1,136 @@
+"""`python -m gateway serve` with a configuration on disk: what it does, and what it says when it cannot."""
+
+import asyncio
+import socket
+
+import pytest
+
+from tests.e2e.conftest import CLIENT_SECRET, SIGNING_KEY, Setup
+
+NAVIGATE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+
+
+async def test_it_opens_its_doors_and_drains_on_sigterm(setup: Setup) -> None:
+    """Exit status 0, and not one secret in anything it said."""
+    async with setup.serve() as process:
+        status, _, text = await setup.get(f"http://127.0.0.1:{setup.ports.admin}/readyz")
+        process.terminate()
+        output, _ = await process.communicate()
+
+    assert (status, text) == (200, "ready\n")
+    assert process.returncode == 0
+    assert b'"gateway.closed"' in output
+    assert not any(secret.encode() in output for secret in (SIGNING_KEY, CLIENT_SECRET, "PRIVATE KEY"))
+
+
+async def test_gitlab_away_leaves_the_doors_open_and_sign_in_unavailable(setup: Setup) -> None:
+    """The public port still tries its workspace, the portal says 503 with a time to come back."""
+    async with setup.serve():
+        base = f"http://127.0.0.1:{setup.ports.http}"
+        public, _, _ = await setup.get(f"{base}/", Host=f"3000-apple-bear-blue.workspaces.localhost:{setup.ports.http}")
+        status, headers, page = await setup.get(
+            f"{base}/auth/start", Host=f"workspaces.localhost:{setup.ports.http}", **NAVIGATE
+        )
+
+    assert public == 502
+    assert (status, headers["Retry-After"].isdigit()) == (503, True)
+    assert "GitLab is not reachable" in page
+
+
+@pytest.mark.parametrize(("off", "on"), [("http", "ssh"), ("ssh", "http")])
+async def test_either_door_runs_without_the_other(setup: Setup, off: str, on: str) -> None:
+    """And asks for nothing that only the other one needs."""
+    setup.settings[off] = {"enabled": False}
+    if off == "http":
+        setup.settings["auth"] = {"host": setup.settings["auth"]["host"]}
+    ports = {"http": setup.ports.http, "ssh": setup.ports.ssh}
+    async with setup.serve():
+        _, writer = await asyncio.open_connection("127.0.0.1", ports[on])
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", ports[off])
+
+
+async def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(setup: Setup) -> None:
+    """All three name another admin port."""
+    wanted = setup.settings["admin"]["port"]
+    setup.settings["admin"]["port"] = 1
+    setup.environ["ADMIN_PORT"] = "2"
+    setup.flags = [f"--admin-port={wanted}"]
+    async with setup.serve():
+        status, _, _ = await setup.get(f"http://127.0.0.1:{wanted}/healthz")
+
+    assert status == 200
+
+
+@pytest.mark.parametrize("door", ["http", "ssh", "admin"])
+async def test_an_occupied_port_is_said_and_ends_it(setup: Setup, door: str) -> None:
+    """With the door and the port, and without a traceback."""
+    port = setup.settings[door]["port"]
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        status, said = await setup.fail()
+
+    assert status == 1
+    assert str(port) in said
+    assert "in use" in said
+    assert "Traceback" not in said
+
+
+async def test_every_fault_is_said_at_once_and_no_secret_with_it(setup: Setup) -> None:
+    """A wrong port, an unknown key, a key that is no key: three lines."""
+    setup.settings["http"]["port"] = 99999
+    setup.settings["htpp"] = {}
+    setup.settings["ssh"]["host_key"] = "-----BEGIN OPENSSH PRIVATE KEY-----\nhushhush\n"
+    status, said = await setup.fail()
+
+    assert status == 1
+    assert all(path in said for path in ("http.port", "htpp", "ssh.host_key"))
+    assert not any(secret in said for secret in ("hushhush", SIGNING_KEY, CLIENT_SECRET, "Traceback"))
+
+
+async def test_a_route_file_with_two_equal_hosts_serves_the_first(setup: Setup) -> None:
+    """The second is refused, logged and counted."""
+    first = setup.routes["workspaces"][0]
+    setup.routes["workspaces"].append({**first, "name": "cherry-crab-red", "id": 994})
+    async with setup.serve():
+        _, _, metrics = await setup.get(f"http://127.0.0.1:{setup.ports.admin}/metrics")
+
+    assert "workspaces_gateway_route_conflicts_total 2.0" in metrics
+    assert "workspaces_gateway_routes 2.0" in metrics
+
+
+async def test_a_broken_route_file_ends_it_at_start(setup: Setup) -> None:
+    """With the place of the fault."""
+    setup.routes["workspaces"][0]["ports"][0]["port"] = "many"
+    status, said = await setup.fail()
+
+    assert status == 1
+    assert "workspaces.0.ports.0.port" in said
+
+
+async def test_a_route_file_that_breaks_later_changes_nothing(setup: Setup) -> None:
+    """The routes stay, and a repaired file is read."""
+    async with setup.serve() as process:
+        assert process.stdout is not None
+        (setup.folder / "routes.yaml").write_text("workspaces: [")
+        await wait_for(process.stdout, b'"routes.unreadable"')
+        public, _, _ = await setup.get(
+            f"http://127.0.0.1:{setup.ports.http}/", Host="3000-apple-bear-blue.workspaces.localhost"
+        )
+        (setup.folder / "routes.yaml").write_text("workspaces: []")
+        await wait_for(process.stdout, b'"routes.applied"')
+        gone, _, _ = await setup.get(
+            f"http://127.0.0.1:{setup.ports.http}/", Host="3000-apple-bear-blue.workspaces.localhost"
+        )
+
+    assert (public, gone) == (502, 404)
+
+
+async def wait_for(output: asyncio.StreamReader, text: bytes) -> None:
+    """Read lines until one holds this text."""
+    async with asyncio.timeout(5):
+        while text not in await output.readline():
+            continue
