@@ -18,8 +18,8 @@ from gateway.ssh import limits
 from gateway.ssh.parting import Linger, Parting, make_printable
 
 MSG_DISCONNECT, MSG_IGNORE = 1, 2  # RFC 4253 section 12
-MSG_GLOBAL_REQUEST, MSG_REQUEST_SUCCESS, MSG_REQUEST_FAILURE = 80, 81, 82  # RFC 4254 section 9
-MSG_CHANNEL_FAILURE = 100
+MSG_REQUEST_SUCCESS, MSG_REQUEST_FAILURE = 81, 82  # RFC 4254 section 9
+CONNECTION_LAYER = (80, 81, 82, *range(90, 101))
 MSG_PING, MSG_PONG = 192, 193  # OpenSSH's PROTOCOL file, section 1.9
 
 _PRIVATE_METHODS = (
@@ -261,7 +261,7 @@ class Leg(SSHConnection):
         **SSHConnection._packet_handlers,  # noqa: SLF001 - the reason for this module
         MSG_DISCONNECT: _process_disconnect,
         MSG_PING: _process_ping,
-        **dict.fromkeys(range(MSG_GLOBAL_REQUEST, MSG_CHANNEL_FAILURE + 1), _relay_packet),
+        **dict.fromkeys(CONNECTION_LAYER, _relay_packet),
     }
 
 

@@ -23,6 +23,10 @@ HOST_KEYS = (
     *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     *("rsa-sha2-512", "rsa-sha2-256"),
 )
+VERSION = "OpenSSH_compatible_WorkspacesGateway"
+"""What both peers are told (RFC 4253 section 4.2). OpenSSH uses its extensions, such as eow@openssh.com that ends the
+`yes` of `ssh w yes | head -1`, only with peers that begin like this; and the far end, which gets them, knows them."""
+
 _COMMON = {
     "config": None,
     "kex_algs": KEX,
@@ -46,7 +50,7 @@ def client_leg_options(settings: SshSettings, host_keys: list[asyncssh.SSHKey]) 
         **_COMMON,
         server_host_keys=host_keys,
         send_server_host_keys=True,
-        server_version="WorkspacesGateway",
+        server_version=VERSION,
         login_timeout=settings.login_grace,
         keepalive_interval=settings.keepalive_interval,
         keepalive_count_max=settings.keepalive_count,
@@ -72,7 +76,7 @@ def workspace_leg_options(settings: SshSettings) -> asyncssh.SSHClientConnection
         known_hosts=None,
         server_host_key_algs=HOST_KEYS,
         username=settings.backend_username,
-        client_version="WorkspacesGateway",
+        client_version=VERSION,
         client_keys=None,
         agent_path=None,
         agent_forwarding=False,
