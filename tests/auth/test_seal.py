@@ -51,7 +51,11 @@ def test_every_truncation_is_noticed(length: int) -> None:
     assert SEALER.open("grant", SEALED[:length]) is None
 
 
-@pytest.mark.parametrize("text", [SEALED + "=", SEALED + "\n", " " + SEALED, SEALED + "A", "A" * (TEXT_MAX + 1), "é"])
+@pytest.mark.parametrize(
+    "text",
+    [SEALED + "=", SEALED + "\n", " " + SEALED, SEALED + "A", "A" * (TEXT_MAX + 1), "é"],
+    ids=["padded", "line end", "leading space", "longer", "giant", "not ASCII"],
+)
 def test_a_sealed_text_has_one_spelling(text: str) -> None:
     """Padding, white space, additions and giants are refused, so that caching by text is sound."""
     assert SEALER.open("grant", text) is None
