@@ -84,7 +84,7 @@ class HttpSettings(Section):
     """The interface to listen on; empty means all of them."""
     port: Port = 9876
     trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ()
-    """Peers whose X-Forwarded-For, -Proto and -Port are believed; nobody by default."""
+    """Load balancers and ingresses whose X-Forwarded-For is believed; nobody by default."""
     head_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 64 * 1024
     """Of a request or response head: 40 cookies of an editor fit, a header bomb does not."""
     head_fields: Annotated[int, Field(ge=16, le=10_000)] = 200
