@@ -1,5 +1,9 @@
 """What the operator wrote, turned into frozen settings or into one error that lists every fault.
 
-`settings` holds the values and their rules, `load` reads the file, the environment and the flags.
-Nothing here opens a socket, and nothing else in the project reads `os.environ`.
+    file, flags, the environment -> layers -> settings (each value by itself) -> rules (all together)
+                                        \\______ whatever is wrong ______/ -> faults
+
+`settings` holds the values, their defaults and reasons, `values` the forms they take, `names` what each is called in
+the file, the environment and the flags. `load` is the way in. Nothing here opens a socket, and nothing else in the
+project reads `os.environ`.
 """
