@@ -1,0 +1,89 @@
+"""The one writer of the route table."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from gateway.telemetry import Metrics, open_log
+from gateway.writer import RouteWriter
+from routing.discovery import RoutingRules
+from routing.file import RouteFile, RouteFileError
+from routing.table import RouteTable
+
+ENTRY = """
+  - name: {name}
+    id: 993
+    host_template: "{{{{.port}}}}-{name}.ws.example.dev"
+    address: 127.0.0.1
+    ports: [{{name: web, port: 1, target_port: 3000}}]
+"""
+
+
+class Written:
+    """A writer with everything that can be seen of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.table = RouteTable()
+        self.metrics = Metrics()
+        self.log = io.StringIO()
+        self.ended: list[str] = []
+        self.writer = RouteWriter(
+            self.table,
+            RouteFile(path, RoutingRules("ws.example.dev")),
+            ended=self.ended.append,
+            metrics=self.metrics,
+            log=open_log("info", self.log),
+        )
+
+    def load(self, *names: str) -> None:
+        self.path.write_text("workspaces:" + "".join(ENTRY.format(name=name) for name in names))
+        self.writer.load()
+
+    def metric(self, name: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"workspaces_gateway_{name}")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """A writer of an empty table."""
+    return Written(tmp_path / "routes.yaml")
+
+
+def test_loading_fills_the_table_and_says_how_full_it_is(written: Written) -> None:
+    """In gauges and in the log."""
+    written.load("apple", "bear")
+
+    assert (len(written.table), written.table.synced) == (2, True)
+    assert (written.metric("routes"), written.metric("workspaces")) == (2, 2)
+    assert '"routes.applied"' in written.log.getvalue()
+
+
+def test_a_workspace_that_left_is_reported_to_the_doors(written: Written) -> None:
+    """By its identity, once."""
+    written.load("apple", "bear")
+    bear = written.table.get_workspace("bear")
+    assert bear is not None
+    written.load("apple")
+
+    assert written.ended == [bear.uid]
+
+
+def test_a_refused_host_is_logged_and_counted(written: Written) -> None:
+    """With the Service that asked for it."""
+    written.path.write_text("workspaces:" + ENTRY.format(name="apple").replace("{{.port}}-apple.", ""))
+    written.writer.load()
+
+    assert written.metric("route_failures_total") == 1
+    assert '"service": "default/apple"' in written.log.getvalue()
+
+
+def test_an_unreadable_file_leaves_the_table_as_it_is(written: Written) -> None:
+    """It is for the caller to say whether that is fatal."""
+    written.load("apple")
+    written.path.write_text("workspaces: [")
+    with pytest.raises(RouteFileError):
+        written.writer.load()
+
+    assert len(written.table) == 1
