@@ -6,6 +6,7 @@ What a change ends is reported to the doors, so that nothing stays open towards 
 from collections.abc import Callable, Iterable
 
 from gateway.telemetry import Log, Metrics
+from gateway.watch import FileWatch
 from routing.discovery import Refusal
 from routing.file import RouteFile, RouteFileError
 from routing.table import Applied, RouteTable
@@ -20,6 +21,7 @@ class RouteWriter:
         """`ended` is called with the uid of each workspace that left the table."""
         self._table = table
         self._source = source
+        self._watch = FileWatch(source.path)
         self._ended = ended
         self._metrics = metrics
         self._log = log
@@ -30,12 +32,13 @@ class RouteWriter:
         Raises:
             RouteFileError: if it cannot be read or understood; the table is left as it is.
         """
+        self._watch.mark()
         change, refusals = self._source.read()
         self._report(self._table.apply(change), refusals)
 
     async def follow(self) -> None:
         """Read it again at every change, for ever. A file that became unreadable leaves the routes as they are."""
-        async for _ in self._source.changes():
+        async for _ in self._watch.changes():
             try:
                 self.load()
             except RouteFileError as exc:

@@ -1,12 +1,9 @@
 """A YAML file as the source of routes: the demo, the tests, and a gateway for a single machine.
 
-It says what Services say in a cluster, in the same words, and is re-read when it changes. A file that cannot be read
-or understood later leaves the routes as they are and is reported; at start it is an error.
+It says what Services say in a cluster, in the same words.
 """
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from routing.discovery import Refusal, RoutingRules, derive_claim
 from routing.model import Claim, Relisted, ServicePort, WorkspaceService, WorkspaceState
-
-POLL_SECONDS = 0.5  # one stat call; a change is seen well within the second that design promises
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -53,13 +48,11 @@ class _File(_Entry):
 
 
 class RouteFile:
-    """Reads one route file, and follows it."""
+    """Reads one route file."""
 
     def __init__(self, path: Path, rules: RoutingRules) -> None:
-        self._path = path
+        self.path = path
         self._rules = rules
-        self._seen: tuple[int, int, int] | None = None
-        """What the file looked like when it was last read: before its content, so that no change falls between."""
 
     def read(self) -> tuple[Relisted, tuple[Refusal, ...]]:
         """All routes of the file, and the parts of it that were refused.
@@ -67,31 +60,15 @@ class RouteFile:
         Raises:
             RouteFileError: if the file cannot be read or understood.
         """
-        self._seen = self._stamp()
         claims: list[Claim] = []
         refusals: list[Refusal] = []
-        for index, entry in enumerate(_parse(self._path).workspaces):
+        for index, entry in enumerate(_parse(self.path).workspaces):
             claim, refused = derive_claim(_service(entry, index), self._rules)
             claims += [claim] if claim else []
             refusals += refused
         repeated = _repeated(claims)
         refusals += [Refusal(key, "stands twice in the route file; the first counts") for key in repeated]
         return Relisted(tuple({claim.key: claim for claim in reversed(claims)}.values())), tuple(refusals)
-
-    async def changes(self) -> AsyncIterator[None]:
-        """Yields whenever the file is not what was last read. Never ends."""
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if self._stamp() != self._seen:
-                yield
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        # The inode too: a ConfigMap is replaced by switching a symbolic link.
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _parse(path: Path) -> _File:

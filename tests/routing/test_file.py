@@ -1,6 +1,5 @@
 """The route file as the source of routes."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -91,16 +90,3 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xfd")
     with pytest.raises(RouteFileError, match="not UTF-8"):
         RouteFile(tmp_path / "binary.yaml", RULES).read()
-
-
-async def test_a_change_of_the_file_is_noticed_within_a_second(tmp_path: Path) -> None:
-    """Also when the file is replaced as a whole."""
-    source = write(tmp_path, GOOD)
-    source.read()
-    (tmp_path / "new.yaml").write_text(GOOD.replace("3000", "8080"))
-    (tmp_path / "new.yaml").rename(tmp_path / "routes.yaml")
-    async with asyncio.timeout(5):
-        await anext(aiter(source.changes()))
-
-    change, _ = source.read()
-    assert change.claims[0].routes[1].port == 8080
