@@ -32,6 +32,7 @@ def find_breaches(settings: Settings) -> Iterator[Breach]:
         yield Breach(("http.enabled", "ssh.enabled"), "is false, and so is ssh.enabled: nothing would be served")
     if settings.http.enabled:
         yield from _sign_in(settings)
+        yield from _tls(settings)
     if settings.ssh.enabled:
         yield from _ssh_door(settings)
     yield from _ports(settings)
@@ -56,6 +57,15 @@ def _sign_in(settings: Settings) -> Iterator[Breach]:
         yield from _key_length("auth.signing_key", auth.signing_key.get_secret_value())
     for index, previous in enumerate(auth.previous_signing_keys):
         yield from _key_length(f"auth.previous_signing_keys[{index}]", previous.get_secret_value())
+
+
+def _tls(settings: Settings) -> Iterator[Breach]:
+    http = settings.http
+    if (http.tls_certificate is None) != (http.tls_key is None):
+        missing, given = ("tls_key", "tls_certificate") if http.tls_key is None else ("tls_certificate", "tls_key")
+        yield Breach((f"http.{missing}", f"http.{given}"), f"is needed where http.{given} is set")
+    if http.tls_certificate is not None and settings.auth.protocol == "http":
+        yield Breach(("auth.protocol", "http.tls_certificate"), "is http, but with http.tls_certificate it is https")
 
 
 def _key_length(path: str, key: str) -> Iterator[Breach]:

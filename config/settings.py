@@ -85,6 +85,9 @@ class HttpSettings(Section):
     port: Port = 9876
     trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ()
     """Load balancers and ingresses whose X-Forwarded-For is believed; nobody by default."""
+    tls_certificate: Path | None = None
+    """PEM, with its chain, when TLS ends here and not at an ingress; re-read when it changes."""
+    tls_key: Path | None = None
     head_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 64 * 1024
     """Of a request or response head: 40 cookies of an editor fit, a header bomb does not."""
     head_fields: Annotated[int, Field(ge=16, le=10_000)] = 200

@@ -256,3 +256,23 @@ class TestFiles:
     def test_named_file_must_be_there(self, faults: Faults, name: str, path: str) -> None:
         """A file that is not there is said at start and not when it is first used."""
         assert faults(**{name: "absent"}) == [f"{path} (environment {name}): 'absent' is not a file that can be read"]
+
+
+class TestTls:
+    def test_a_certificate_and_its_key_are_accepted(self, load: Load) -> None:
+        """As paths; whether they can be used is seen when the door opens."""
+        http = load(HTTP_TLS_CERTIFICATE="tls.crt", HTTP_TLS_KEY="tls.key").http
+        assert (http.tls_certificate, http.tls_key) == (Path("tls.crt"), Path("tls.key"))
+
+    @pytest.mark.parametrize(("given", "missing"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")])
+    def test_one_without_the_other_is_a_fault(self, faults: Faults, given: str, missing: str) -> None:
+        """The missing one is named."""
+        (fault,) = faults(**{f"HTTP_{given.upper()}": "file"})
+        assert fault.startswith(f"http.{missing} ")
+        assert f"is needed where http.{given} is set" in fault
+
+    def test_tls_at_the_door_means_https(self, faults: Faults) -> None:
+        """Cookies without Secure over TLS would be a mistake."""
+        changes = {"AUTH_PROTOCOL": "http", "AUTH_REDIRECT_URI": "http://workspaces.example.dev/auth/callback"}
+        (fault,) = faults(HTTP_TLS_CERTIFICATE="tls.crt", HTTP_TLS_KEY="tls.key", **changes)
+        assert fault.startswith("auth.protocol ")

@@ -1,0 +1,79 @@
+"""TLS at the HTTP door: a certificate that can be replaced while it serves, and the host that each client asked for.
+
+TLS 1.2 and later, HTTP/1.1 by ALPN. The server name that a client gave in its handshake is kept with the connection,
+because a request for another host on the same connection would have been checked against the wrong certificate.
+"""
+
+import asyncio
+import ssl
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from gateway.telemetry import Log
+from gateway.watch import FileWatch
+from routing.hostname import InvalidHost, parse_host
+
+
+class TlsUnusable(Exception):
+    """The certificate or key cannot be used. Names the files, never their content."""
+
+
+class DoorTls:
+    """The certificate of the door, and the names its clients asked for."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        """Load both files (PEM; the certificate with its chain).
+
+        Raises:
+            TlsUnusable: if they cannot be read or do not belong together.
+        """
+        self._certificate = certificate
+        self._key = key
+        self._watch = FileWatch(certificate, key)
+        self._names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
+        self._latest = self._load()
+        self.context = self._load()
+        self.context.sni_callback = self._greet
+
+    def __repr__(self) -> str:
+        return f"<DoorTls {self._certificate}>"
+
+    def get_server_name(self, transport: asyncio.BaseTransport) -> str | None:
+        """The canonical name in the client's handshake (RFC 6066, section 3); None where it gave none."""
+        connection = transport.get_extra_info("ssl_object")
+        return self._names.get(connection) if connection is not None else None
+
+    async def follow(self, log: Log) -> None:
+        """Take up a new certificate whenever the files change, for ever; a faulty one is said and not taken up.
+
+        Open connections keep the one they were made with.
+        """
+        async for _ in self._watch.changes():
+            try:
+                self._latest = self._load()
+            except TlsUnusable as exc:
+                log.warning("tls.unusable", reason=str(exc))
+            else:
+                log.info("tls.reloaded", certificate=str(self._certificate))
+
+    def _load(self) -> ssl.SSLContext:
+        self._watch.mark()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 deprecates what is older
+        context.set_alpn_protocols(["http/1.1"])  # RFC 7301; browsers would take h2 otherwise
+        try:
+            context.load_cert_chain(self._certificate, self._key, password="")  # instead of asking for one
+        except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+            reason = exc.strerror if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else "do not match"
+            raise TlsUnusable(f"{self._certificate} and {self._key}: {reason or 'cannot be used'}") from exc
+        return context
+
+    def _greet(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _context: ssl.SSLContext) -> None:
+        """Called in every handshake: the listener's context stays, the one that serves is the latest."""
+        connection.context = self._latest
+        if not name or not isinstance(connection, ssl.SSLObject):
+            return
+        try:
+            self._names[connection] = parse_host(name.encode())
+        except (InvalidHost, UnicodeEncodeError):
+            self._names[connection] = ""  # equal to no host
