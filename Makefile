@@ -2,13 +2,14 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test bench-http lint clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo   a gateway with a stand-in GitLab and a workspace, on this machine; needs python3 only'
 	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
 	@echo 'make lint   ruff and mypy alone'
+	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make clean  removes everything that make has made'
 
 # With a terminal, the demo gets Ctrl-C to itself (bash -m), so that it ends in good order and make does not complain.
@@ -19,6 +20,10 @@ test: .venv/.installed-dev
 	@.ci/debian-packages
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m pytest --ignore=tests/bench
+
+bench-http: .venv/.installed-bench
+	@tests/bench/programs
+	@$(PYTHON) -m tests.bench.http_bench
 
 lint: .venv/.installed-dev
 	@$(PYTHON) -m ruff check

@@ -1,0 +1,318 @@
+"""What is measured: the gateway, nginx and Caddy, each with a configuration that its operator would write.
+
+All are reached by the same host names with the same request bytes; nginx and Caddy let everybody in, the gateway asks
+for the grant in the cookie. The workspaces behind them are the same processes.
+"""
+
+import getpass
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from pydantic import SecretStr
+
+from auth.cookies import Cookies
+from auth.grants import Grants
+from auth.model import Grant, Visibility
+from auth.seal import Sealer
+from tests.bench.load import PAGE_END, Target
+from tests.bench.process import Program, wait_until
+
+PROXY_CORE, LOAD_CORE = 0, 1
+START_SECONDS = 30
+LOAD_ROUTES_SECONDS = 300  # for a route file of 100,000 routes
+BIG = 1 << 30
+PAGE = "x" * (65 - len(PAGE_END)) + ".\\n"
+ROOT = Path(__file__).parents[2]
+ZONE = "ws.example.dev"
+SERVICES = {"pages": "3000-bench", "sink": "3001-bench", "echo": "3002-bench", "other": "3000-other"}
+"""Two workspaces: `bench` with three web servers, and its neighbour `other`."""
+_SIGNING_KEY = secrets.token_hex(32)
+
+NGINX = """\
+daemon off; worker_processes 1; worker_rlimit_nofile {files}; user {user}; pid {folder}/nginx.pid;
+error_log {folder}/error.log crit;
+events {{ worker_connections {files}; }}
+http {{
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  default_type text/plain; sendfile on; tcp_nopush on; keepalive_requests 100000000;
+{http}
+}}
+"""
+NGINX_WORKSPACE = """\
+  access_log off; open_file_cache max=10;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096; root {files};
+    location = / {{ return 200 "{page}"; }}
+  }}
+"""
+# Buffering is off both ways, as it must be where server-sent events and large uploads pass; the one buffer that then
+# remains is as large as a socket read of the gateway, since with its default of 4 KiB nginx would be slow at downloads.
+NGINX_PROXY = """\
+  access_log {folder}/access.log combined buffer=64k flush=1s;
+  client_max_body_size 0; client_body_buffer_size 64k; proxy_http_version 1.1; proxy_buffering off;
+  proxy_request_buffering off; proxy_buffer_size 64k; proxy_buffers 4 64k; proxy_read_timeout 1h;
+  proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+  proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Request-Id $request_id;
+  proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upstream_connection;
+  map $http_upgrade $upstream_connection {{ default upgrade; "" ""; }}
+"""
+NGINX_PROXY_SITE = """\
+  upstream {name} {{ server 127.0.0.1:{origin}; keepalive 64; keepalive_requests 100000000; }}
+  server {{ listen 127.0.0.1:{port}; server_name {host}; location / {{ proxy_pass http://{name}; }} }}
+"""
+CADDY = """\
+{
+  admin off
+  auto_https off
+  persist_config off
+}
+"""
+CADDY_SITE = """\
+http://{host}:{port} {{
+  bind 127.0.0.1
+  log {{
+    output file {folder}/access.log {{
+      roll_disabled
+    }}
+  }}
+  reverse_proxy 127.0.0.1:{origin} {{
+    transport http {{
+      keepalive_idle_conns_per_host 64
+    }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A way to the workspaces: a proxy, or none."""
+
+    name: str
+    ports: dict[str, int]
+    """By service; a proxy has the same one for all."""
+    program: Program | None = field(repr=False, default=None)
+
+    def target(self, service: str) -> Target:
+        host = f"{SERVICES[service]}.{ZONE}"
+        return Target(self.ports[service], host, _cookie(host))
+
+    def cpu_seconds(self) -> float:
+        return self.program.cpu_seconds() if self.program else 0.0
+
+
+class Site:
+    """A folder with the workspaces of a measurement, and the way to start proxies in front of them."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        """Start the workspaces; everything ends with the stack."""
+        self._stack = stack
+        memory = Path("/dev/shm")  # noqa: S108 - files in memory, in a folder made with mode 0700
+        self.folder = Path(
+            stack.enter_context(TemporaryDirectory(prefix="bench-", dir=memory if memory.exists() else None))
+        )
+        self.big_file = self.folder / "pages" / "big"
+        self._write_pages()
+        ports = {service: free_port() for service in SERVICES}
+        for service in ("pages", "other"):
+            listen = NGINX_WORKSPACE.format(port=ports[service], files=self.folder / "pages", page=PAGE)
+            self._start(f"workspace-{service}", LOAD_CORE, partial(_nginx, http=listen))
+        for service in ("sink", "echo"):
+            command = [sys.executable, "-m", "tests.bench.origins", service, str(ports[service])]
+            self._start(f"workspace-{service}", LOAD_CORE, partial(_as_is, command=command))
+        self.direct = Peer("direct", ports)
+        for port in ports.values():
+            wait_until(partial(_is_open, port), f"workspace on {port}", START_SECONDS)
+
+    @contextmanager
+    def gateway(self, name: str = "gateway", *, routes: int = 0) -> Iterator[Peer]:
+        """The gateway, with this many routes beside those of the workspaces."""
+        port = free_port()
+
+        def prepare(folder: Path) -> list[str]:
+            (folder / "routes.yaml").write_text(self._routes(routes))
+            (folder / "settings.yaml").write_text(yaml.safe_dump(_settings(folder, port)))
+            return [sys.executable, *_runner(), "serve", "--config", str(folder / "settings.yaml")]
+
+        seconds = LOAD_ROUTES_SECONDS if routes else START_SECONDS
+        with self._peer(name, port, prepare, seconds) as peer:
+            yield peer
+
+    @contextmanager
+    def nginx(self) -> Iterator[Peer]:
+        """One worker, keep-alive to the workspaces, no buffering, a buffered access log."""
+        port = free_port()
+
+        def prepare(folder: Path) -> list[str]:
+            sites = (
+                NGINX_PROXY_SITE.format(name=service, host=f"{SERVICES[service]}.{ZONE}", port=port, origin=origin)
+                for service, origin in self.direct.ports.items()
+            )
+            return _nginx(folder, NGINX_PROXY.format(folder=folder) + "".join(sites))
+
+        with self._peer("nginx", port, prepare, START_SECONDS) as peer:
+            yield peer
+
+    @contextmanager
+    def caddy(self) -> Iterator[Peer]:
+        """GOMAXPROCS=1, its JSON access log on, everything else as it comes."""
+        port = free_port()
+
+        def prepare(folder: Path) -> list[str]:
+            sites = (
+                CADDY_SITE.format(host=f"{SERVICES[service]}.{ZONE}", port=port, origin=origin, folder=folder)
+                for service, origin in self.direct.ports.items()
+            )
+            (folder / "Caddyfile").write_text(CADDY + "".join(sites))
+            return [find_program("caddy"), "run", "--config", str(folder / "Caddyfile")]
+
+        with self._peer("Caddy", port, prepare, START_SECONDS) as peer:
+            yield peer
+
+    @contextmanager
+    def _peer(self, name: str, port: int, prepare: Callable[[Path], list[str]], seconds: float) -> Iterator[Peer]:
+        with ExitStack() as stack:
+            program = self._start(name, PROXY_CORE, prepare, stack)
+            peer = Peer(name, dict.fromkeys(SERVICES, port), program)
+            wait_until(peer.target("pages").answers, f"{name} on {port}", seconds, program)
+            yield peer
+
+    def _start(
+        self, name: str, core: int, prepare: Callable[[Path], list[str]], stack: ExitStack | None = None
+    ) -> Program:
+        folder = self.folder / f"{name.replace(' ', '-')}-{time.monotonic_ns()}"
+        folder.mkdir()
+        program = Program(prepare(folder), core=core, output=folder / "output", folder=ROOT)
+        (stack or self._stack).callback(program.stop)
+        return program
+
+    def _write_pages(self) -> None:
+        self.big_file.parent.mkdir()
+        (self.folder / "pages" / "64k").write_bytes(os.urandom(64 * 1024))
+        block = os.urandom(1 << 20)  # real memory, so that a copy costs what it costs
+        with self.big_file.open("wb") as stream:
+            for _ in range(BIG // len(block)):
+                stream.write(block)
+
+    def _routes(self, count: int) -> str:
+        """A route file; JSON is YAML, and an anchor for the ports of all others is read once."""
+        ports = self.direct.ports
+        entries = [
+            _workspace("bench", [_port(3000, ports["pages"]), _port(3001, ports["sink"]), _port(3002, ports["echo"])]),
+            _workspace("other", [_port(3000, ports["other"])]),
+        ]
+        many = [_port(number, ports["pages"]) for number in range(4000, 4010)]
+        lines = [json.dumps(entry) for entry in entries]
+        for number in range(count // len(many)):
+            entry = _workspace(f"filler-{number}", [])
+            value = f"&many {json.dumps(many)}" if number == 0 else "*many "
+            lines.append(json.dumps(entry).replace("[]", value))
+        return "workspaces:\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def find_program(name: str) -> str:
+    """Where a program is: beside this Python, or on the PATH and where Debian puts servers.
+
+    Raises:
+        RuntimeError: with what to install.
+    """
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"))
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise RuntimeError(f"{name} is missing: `make bench-http` installs it")
+    return found
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on right now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _as_is(_folder: Path, command: list[str]) -> list[str]:
+    return command
+
+
+def _nginx(folder: Path, http: str) -> list[str]:
+    text = NGINX.format(files=20000, user=getpass.getuser(), folder=folder, http=http)
+    (folder / "nginx.conf").write_text(text)
+    return [find_program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+
+
+def _runner() -> list[str]:
+    """`python -m` what: the gateway, or for a profile the gateway within something else."""
+    return ["-m", os.environ.get("GATEWAY_MODULE", "gateway")]
+
+
+def _settings(folder: Path, port: int) -> dict[str, Any]:
+    return {
+        "auth": {
+            "host": "http://127.0.0.1:1",
+            "client_id": "bench",
+            "client_secret": "bench",
+            "redirect_uri": f"https://{ZONE}/auth/callback",
+            "signing_key": _SIGNING_KEY,
+        },
+        "http": {"address": "127.0.0.1", "port": port},
+        "ssh": {"enabled": False},
+        "admin": {"address": "127.0.0.1", "port": free_port()},
+        "routing": {"file": str(folder / "routes.yaml")},
+    }
+
+
+def _workspace(name: str, ports: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "id": name,
+        "uid": f"uid-{name}",
+        "host_template": "{{.port}}-" + f"{name}.{ZONE}",
+        "address": "127.0.0.1",
+        "state": "running",
+        "ports": ports,
+    }
+
+
+def _port(number: int, port: int) -> dict[str, Any]:
+    return {"port": port, "target_port": number, "visibility": "private"}
+
+
+def _cookie(host: str) -> str:
+    """The owner's grant for a host, as a browser sends it back; too young for GitLab to be asked again."""
+    now = time.time()
+    name = host.partition(".")[0].partition("-")[2]
+    grant = Grant(
+        host=host,
+        workspace_id=name,
+        workspace_uid=f"uid-{name}",
+        user_id=1,
+        username="ada",
+        session_ref="0" * 64,
+        visibility=Visibility.PRIVATE,
+        issued=now,
+        expires=now + 86400,
+    )
+    return f"{Cookies(secure=True).grant}={Grants(Sealer([SecretStr(_SIGNING_KEY)])).seal_grant(grant)}"

@@ -1,0 +1,105 @@
+"""Programs of a measurement: started on one core, read through /proc, ended by their own process id.
+
+Every program gets a session of its own, so that Ctrl-C reaches the measurement alone, and a death signal, so that
+nothing outlives a measurement that was killed.
+"""
+
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+STOP_SECONDS = 5  # after SIGTERM; then the program is killed
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Program:
+    """A running program and its children."""
+
+    def __init__(self, command: Sequence[str], *, core: int, output: Path, folder: Path | None = None) -> None:
+        self.output = output
+        self._name = Path(command[0]).name
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # 5,000 tunnels are 10,000 sockets
+        # Each of these replaces itself by the next, so the process id is the program's.
+        pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(core), "prlimit", f"--nofile={files}"]
+        with output.open("wb") as stream:
+            self._process = subprocess.Popen(  # noqa: S603 - the commands are those of this folder
+                [*pinned, *command],
+                cwd=folder,
+                env={"PATH": os.environ["PATH"], "HOME": str(output.parent), "LANG": "C.UTF-8", "GOMAXPROCS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def __repr__(self) -> str:
+        return f"<Program {self._name} {self._process.pid}>"
+
+    def check(self) -> None:
+        """Raise RuntimeError with the end of its output if the program has ended."""
+        if self._process.poll() is not None:
+            tail = self.output.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{self._name} ended with status {self._process.returncode}:\n{tail}")
+
+    @property
+    def pids(self) -> list[int]:
+        """The program's process and its children."""
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
+    def cpu_seconds(self) -> float:
+        """Processor time used so far, in user and kernel mode."""
+        ticks = 0
+        for pid in self.pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / _TICK
+
+    def resident(self) -> int:
+        """Bytes of memory that are resident now."""
+        return self._memory("VmRSS")
+
+    def peak(self) -> int:
+        """The most bytes that were resident at once since `forget_peak`."""
+        return self._memory("VmHWM")
+
+    def forget_peak(self) -> None:
+        for pid in self.pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def stop(self) -> None:
+        """End it, and wait for its end. Idempotent."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            for pid in reversed(self.pids):
+                os.kill(pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _memory(self, key: str) -> int:
+        total = 0
+        for pid in self.pids:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+        return total
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float, program: Program | None = None) -> None:
+    """Wait for another process.
+
+    Raises:
+        RuntimeError: if the condition does not come true in time, or the program has ended.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if program is not None:
+            program.check()
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
