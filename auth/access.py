@@ -13,6 +13,7 @@ from cachetools import TLRUCache
 from pydantic import SecretStr
 
 from auth.gitlab import GitLab
+from auth.grants import GRANT_LIFETIME
 from auth.login import Login
 from auth.model import (
     Denied,
@@ -53,7 +54,7 @@ class AccessPolicy:
         try:
             match self.visibility(port):
                 case Visibility.PUBLIC:
-                    return _decide_public(await self._gitlab.find_user(token))
+                    return _decide_public(*await self._find_both(token, port.workspace_id))
                 case Visibility.INTERNAL:
                     return _decide_internal(*await self._find_both(token, port.workspace_id))
                 case Visibility.PRIVATE:
@@ -99,12 +100,31 @@ class GrantKeeper:
         self._sessions = sessions
         self._verdicts: TLRUCache[_Key, Verdict] = TLRUCache(VERDICTS_MAX, ttu=_forget_at, timer=clock)
         self._asking: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
+        self._clock = clock
+        self._denied: dict[_Place, float] = {}
+        """When a visitor was last denied; a plain dict, because it is looked into on every request."""
+        self._observers: list[Callable[[], None]] = []
+
+    def subscribe(self, observer: Callable[[], None]) -> None:
+        """Have `observer` called whenever somebody is denied who held a grant."""
+        self._observers.append(observer)
+
+    def is_denied(self, grant: Grant, port: WorkspacePort) -> bool:
+        """Whether its holder was denied after it was given, so that it is void before its end."""
+        denied = self._denied.get((grant.session_ref, grant.workspace_uid, port.port))
+        return denied is not None and grant.issued <= denied
 
     async def recheck(self, grant: Grant, port: WorkspacePort) -> Verdict:
         """The verdict on the grant's holder as of now, or of the last five minutes.
 
         Unavailable is for the caller to bear: a grant lives on until it expires, but is not renewed.
         """
+        verdict = await self._recheck(grant, port)
+        if isinstance(verdict, Denied):
+            self._note_denied((grant.session_ref, grant.workspace_uid, port.port))
+        return verdict
+
+    async def _recheck(self, grant: Grant, port: WorkspacePort) -> Verdict:
         session = await self._sessions.get(grant.session_ref)
         if session is None or session.user.id != grant.user_id:
             return Denied("the session ended")
@@ -116,6 +136,15 @@ class GrantKeeper:
                 verdict = await self._ask(grant.session_ref, port)
                 self._verdicts[key] = verdict
         return verdict
+
+    def _note_denied(self, place: "_Place") -> None:
+        now = self._clock()
+        self._denied.pop(place, None)  # so that the order stays that of time
+        self._denied[place] = now
+        while now - self._denied[oldest := next(iter(self._denied))] > GRANT_LIFETIME:
+            del self._denied[oldest]  # no grant from before then lives
+        for observer in self._observers:
+            observer()
 
     async def _ask(self, ref: str, port: WorkspacePort) -> Verdict:
         session = await self._sessions.get(ref)  # again: it may have ended while another caller was asking
@@ -130,6 +159,8 @@ class GrantKeeper:
         return await self._policy.decide_port(token, port)
 
 
+_Place = tuple[str, str, int]
+"""Session, workspace and port."""
 _Key = tuple[str, str, int, Visibility]
 
 
@@ -137,8 +168,11 @@ def _forget_at(_key: _Key, verdict: Verdict, now: float) -> float:
     return now + (UNAVAILABLE_INTERVAL if isinstance(verdict, Unavailable) else RECHECK_INTERVAL)
 
 
-def _decide_public(user: User) -> Verdict:
-    return Granted(user) if user.state == "active" else Denied(f"user {user.id} is {user.state}")
+def _decide_public(user: User, ownership: Ownership) -> Verdict:
+    """As the owner where they are: then the port stays open to them when it is public no more."""
+    if user.state != "active":
+        return Denied(f"user {user.id} is {user.state}")
+    return Granted(user, ownership.workspace if ownership.is_owner else None)
 
 
 def _decide_internal(user: User, ownership: Ownership) -> Verdict:

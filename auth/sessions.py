@@ -54,6 +54,9 @@ class SessionStore(Protocol):
     def is_ended(self, ref: str) -> bool:
         """Whether the session was signed out lately; asked for every request, so it never waits."""
 
+    def subscribe(self, observer: Callable[[], None]) -> None:
+        """Have `observer` called whenever `is_ended` has become true of some session."""
+
     def refreshing(self, ref: str) -> AbstractAsyncContextManager[None]:
         """The lock under which this session's tokens are refreshed: GitLab voids a refresh token once it is used."""
 
@@ -69,6 +72,7 @@ class MemorySessions(SessionStore):
         self._used: OrderedDict[str, float] = OrderedDict()
         self._ended: TTLCache[str, bool] = TTLCache(ENDED_MAX, GRANT_LIFETIME, timer=clock)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
+        self._observers: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"<MemorySessions {len(self._sessions)} sessions>"
@@ -124,6 +128,9 @@ class MemorySessions(SessionStore):
     def is_ended(self, ref: str) -> bool:
         return ref in self._ended
 
+    def subscribe(self, observer: Callable[[], None]) -> None:
+        self._observers.append(observer)
+
     def refreshing(self, ref: str) -> AbstractAsyncContextManager[None]:
         return self._locks.setdefault(ref, asyncio.Lock())
 
@@ -133,6 +140,8 @@ class MemorySessions(SessionStore):
     def _end_one(self, ref: str) -> None:
         self._drop(ref)
         self._ended[ref] = True
+        for observer in self._observers:
+            observer()
 
     def _drop(self, ref: str) -> None:
         session = self._sessions.pop(ref)

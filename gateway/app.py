@@ -8,11 +8,11 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -104,7 +104,7 @@ class Gateway:
             self.ssh = await stack.enter_async_context(
                 SshDoor(settings.ssh, self.table, policy, self.metrics, self._log)
             )
-        await stack.enter_async_context(_running(writer))
+        await stack.enter_async_context(_running(writer.follow()))
 
     async def _open_http(self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy) -> HttpDoor:
         settings = self._settings
@@ -138,7 +138,10 @@ class Gateway:
             portal=Origin("portal", str(socket), 0),
         )
         recorder = Recorder(self.metrics, self._log)
-        return await stack.enter_async_context(HttpDoor(settings.http, gate, recorder, scheme=settings.auth.protocol))
+        door = HttpDoor(settings.http, gate, recorder, scheme=settings.auth.protocol)
+        await stack.enter_async_context(door)
+        await stack.enter_async_context(_running(gate.streams.watch()))
+        return door
 
     def _route_source(self) -> RouteFile:
         settings = self._settings
@@ -193,10 +196,10 @@ async def _serve_privately(app: web.Application) -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def _running(writer: RouteWriter) -> AsyncIterator[None]:
-    """Follow the source of routes while the block runs."""
+async def _running(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run something that never ends by itself while the block runs."""
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(writer.follow())
+        task = group.create_task(coroutine)
         try:
             yield
         finally:

@@ -26,6 +26,7 @@ class Metrics:
         self.http_connections = self._gauge("http_connections", "Open client connections.")
         self.http_tunnels = self._gauge("http_tunnels", "Open WebSocket tunnels.")
         self.http_tunnels_opened = self._counter("http_tunnels_opened", "Tunnels opened.")
+        self.http_revoked = self._counter("http_revoked", "Requests and tunnels closed because a right was lost.")
         self.http_bytes = self._counter("http_bytes", "Body and tunnel bytes relayed.", "direction")
         self.upstream_failures = self._counter("http_upstream_failures", "Workspaces that did not answer.", "reason")
         self.sign_ins = self._counter("sign_ins", "Sign-ins finished.", "result")

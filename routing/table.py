@@ -5,7 +5,7 @@ older Service (creation time, then uid), so nobody can take over a name that is 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from routing.hostname import zone_of
@@ -41,6 +41,7 @@ class RouteTable:
         self._workspaces: dict[str, Workspace] = {}
         self._zones: Counter[str] = Counter()
         self._uids: Counter[str] = Counter()
+        self._observers: list[Callable[[], None]] = []
         self.synced = False
         """Whether the source has been read as a whole at least once."""
 
@@ -72,11 +73,17 @@ class RouteTable:
         """Whether some workspace's hosts lie in the same domain as this one."""
         return zone_of(host) in self._zones
 
+    def subscribe(self, observer: Callable[[], None]) -> None:
+        """Have `observer` called after every change."""
+        self._observers.append(observer)
+
     def apply(self, change: RouteChange) -> Applied:
         """Bring the table up to date with one change of its source."""
         replacements = self._replacements(change)
         replaced = {old.workspace.uid for key in replacements if (old := self._claims.get(key))}
         conflicts = self._replace(replacements)
+        for observer in self._observers:
+            observer()
         return Applied(tuple(conflicts), frozenset(uid for uid in replaced if uid not in self._uids))
 
     def _replacements(self, change: RouteChange) -> dict[str, Claim | None]:

@@ -20,7 +20,7 @@ from gateway.answers import (
     Answer,
 )
 from gateway.http.forwarded import forwarded_lines
-from gateway.http.gate import Ask, Decision, Forward, Redirect, Reply
+from gateway.http.decision import Ask, Decision, Forward, Redirect, Reply
 from gateway.http.headers import (
     RequestHead,
     ResponseHead,
@@ -29,6 +29,7 @@ from gateway.http.headers import (
     switching_protocols,
 )
 from gateway.http.plane import Client, Hold, Plane
+from gateway.http.record import REVOKED
 from gateway.http.tunnel import Tunnel
 from gateway.http.upstream import DialError, DialFailure, UpstreamConnection
 from gateway.http.websocket import is_accepted
@@ -127,6 +128,11 @@ class Exchange:
             self._upstream = None
         self._record(self._status or _CLIENT_CLOSED, code)
 
+    def revoke(self) -> None:
+        """The visitor may not be here any more: break off, whatever is under way."""
+        self.client_gone(REVOKED)
+        self._client.transport.abort()
+
     def reply(self, answer: Answer, extra: list[tuple[str, str]] | None = None) -> None:
         """Let the gateway answer instead of the workspace."""
         if self._task is not None and self._task is not asyncio.current_task():
@@ -166,6 +172,8 @@ class Exchange:
 
     def _connect(self, forward: Forward) -> None:
         self._forward = forward
+        if forward.route is not None:
+            self._plane.gate.streams.add(self, forward)
         upstream = self._plane.pool.take(forward.origin)
         if upstream is not None:
             self._send_head(upstream, reused=True)
@@ -307,13 +315,21 @@ class Exchange:
 
         def closed(up: int, down: int) -> None:
             plane.tunnels.discard(tunnel)
+            plane.gate.streams.discard(tunnel)
             seconds = loop.time() - opened
             plane.recorder.tunnel_closed(
-                self.head, forward, request_id=self.request_id, seconds=seconds, up=up, down=down
+                self.head,
+                forward,
+                request_id=self.request_id,
+                code=REVOKED if tunnel.is_revoked else "",
+                seconds=seconds,
+                up=up,
+                down=down,
             )
 
         tunnel = Tunnel(self._client.transport, workspace, closed)
         plane.tunnels.add(tunnel)
+        plane.gate.streams.add(tunnel, forward)
         plane.recorder.tunnel_opened()
         tunnel.open(self._client.hand_over(), rest)
 
@@ -334,6 +350,7 @@ class Exchange:
                 self._client.transport.abort()
 
     def _record(self, status: int, code: str) -> None:
+        self._plane.gate.streams.discard(self)
         self._plane.recorder.request(
             self.head,
             request_id=self.request_id,

@@ -8,8 +8,8 @@ takes the same way through here.
 import hmac
 import re
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote
 
 from auth.access import AccessPolicy, GrantKeeper
@@ -24,10 +24,11 @@ from gateway.answers import (
     SIGN_IN_FAILED,
     UNKNOWN_HOST,
     UNKNOWN_WORKSPACE,
-    Answer,
     sign_in_needed,
 )
+from gateway.http.decision import Ask, Decision, Forward, Outcome, Redirect, Reply
 from gateway.http.headers import RequestHead
+from gateway.http.streams import Streams
 from gateway.http.upstream import Origin
 from routing.hostname import InvalidHost, is_within, parse_host
 from routing.model import Route
@@ -37,51 +38,6 @@ RESERVED = b"/.workspaces-gateway/"
 ENTER = RESERVED + b"enter"
 _SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))  # RFC 9110, section 9.2.1
 _NONCE = re.compile(rb"[A-Za-z0-9_-]{43}\Z")  # what `new_nonce` gives; anything else in the cookie is replaced
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """Pass the request on."""
-
-    origin: Origin
-    route: Route | None
-    """None for the portal."""
-    grant: Grant | None = None
-    cookies: tuple[str, ...] = ()
-    """Set-Cookie values to add to the response."""
-
-    @property
-    def user(self) -> bytes:
-        """The X-Workspaces-User value (a dictionary as of RFC 8941); empty for a visitor who did not sign in."""
-        grant = self.grant
-        return b'id=%d, username="%b"' % (grant.user_id, grant.username.encode()) if grant else b""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Answer it here."""
-
-    answer: Answer
-    cookies: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """Send a navigation elsewhere with 303, so that its method never follows it."""
-
-    location: str
-    cookies: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Somebody else must be asked first."""
-
-    question: Callable[[], Awaitable["Decision"]]
-
-
-Outcome = Forward | Reply | Redirect
-Decision = Outcome | Ask
 
 
 class Gate:
@@ -113,6 +69,9 @@ class Gate:
         self.cookies = cookies
         self._portal = Forward(portal, None)
         self._clock = clock
+        self.streams = Streams(self, clock)
+        for source in (table, sessions, keeper):
+            source.subscribe(self.streams.stir)
 
     def decide(self, head: RequestHead) -> Decision:
         """What happens to this request."""
@@ -133,6 +92,30 @@ class Gate:
             return Ask(lambda: self._renew(head, route, grant))
         return self._forward(route, grant)
 
+    def is_allowed(self, forward: Forward) -> bool:
+        """Whether a request that was let in like this would be let in now, by what is known here."""
+        opened, grant = forward.route, forward.grant
+        if opened is None:
+            return True
+        route = self._table.get_route(opened.host)
+        if route is None or (route.workspace.uid, route.port) != (opened.workspace.uid, opened.port):
+            return False
+        level = self._policy.visibility(route)
+        return level is Visibility.PUBLIC if grant is None else self._is_valid(grant, route, level)
+
+    async def recheck(self, forward: Forward) -> Grant | Denied | Unavailable:
+        """The visitor's grant renewed, as of now or of the last five minutes, or why it cannot be."""
+        route, grant = forward.route and self._table.get_route(forward.route.host), forward.grant
+        if route is None or grant is None:
+            return Denied("the route is gone")
+        match await self._keeper.recheck(grant, route):
+            case Granted(_, workspace):
+                # At today's openness: who was let in as the owner may by now be let in as a member only.
+                level = Visibility.PRIVATE if workspace else self._policy.visibility(route)
+                return self._grants.renewed(replace(grant, visibility=level))
+            case verdict:
+                return verdict
+
     def _forward(self, route: Route, grant: Grant | None, cookies: tuple[str, ...] = ()) -> Forward:
         upstream = route.upstream
         return Forward(Origin(route.workspace.uid, upstream.address, upstream.port), route, grant, cookies)
@@ -150,13 +133,12 @@ class Gate:
             and grant.workspace_uid == route.workspace.uid
             and grant.visibility <= level  # given when the port was more open than it is now: no longer
             and not self._sessions.is_ended(grant.session_ref)
+            and not self._keeper.is_denied(grant, route)
         )
 
     async def _renew(self, head: RequestHead, route: Route, grant: Grant) -> Outcome:
-        match await self._keeper.recheck(grant, route):
-            case Granted():
-                # At today's openness: who was let in as the owner may by now be let in as a member only.
-                fresh = self._grants.renewed(replace(grant, visibility=self._policy.visibility(route)))
+        match await self.recheck(self._forward(route, grant)):
+            case Grant() as fresh:
                 return self._forward(route, fresh, (self._grant_cookie(fresh),))
             case Unavailable():
                 return self._forward(route, grant)  # good until it ends, and not a second longer

@@ -3,10 +3,12 @@
 Queries, cookies and tokens never come here; a path is cut, and JSON escapes whatever it holds.
 """
 
-from gateway.http.gate import Forward
+from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead
 from gateway.telemetry import Log, Metrics
 
+REVOKED = "revoked"
+"""The code of an exchange or tunnel that was closed because its visitor lost the right to be there."""
 _PATH_MAX = 1024  # characters of a path in the log: enough to recognise it, too few to flood the log
 
 
@@ -35,6 +37,7 @@ class Recorder:
         self.metrics.http_requests.labels(to, str(status)).inc()
         self.metrics.http_seconds.labels(to).observe(seconds)
         self._count(received, sent)
+        self._count_revoked(code)
         self._log.info(
             "http.request",
             request_id=request_id,
@@ -60,14 +63,16 @@ class Recorder:
         self.metrics.http_tunnels_opened.inc()
 
     def tunnel_closed(
-        self, head: RequestHead, forward: Forward, *, request_id: str, seconds: float, up: int, down: int
+        self, head: RequestHead, forward: Forward, *, request_id: str, code: str, seconds: float, up: int, down: int
     ) -> None:
         self.metrics.http_tunnels.dec()
         self._count(up, down)
+        self._count_revoked(code)
         self._log.info(
             "http.tunnel_closed",
             request_id=request_id,
             host=head.host,
+            code=code,
             seconds=round(seconds, 3),
             received=up,
             sent=down,
@@ -81,6 +86,10 @@ class Recorder:
     def crashed(self, request_id: str) -> None:
         """A fault of ours; called while the exception is being handled."""
         self._log.exception("http.crashed", request_id=request_id)
+
+    def _count_revoked(self, code: str) -> None:
+        if code == REVOKED:
+            self.metrics.http_revoked.inc()
 
     def _count(self, received: int, sent: int) -> None:
         self.metrics.http_bytes.labels("received").inc(received)

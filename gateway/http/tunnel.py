@@ -1,4 +1,4 @@
-"""Two sockets joined after a 101: bytes in, the same bytes out, no frame parsed and no size limited.
+"""Two sockets joined after a 101: bytes in, the same bytes out, no frame changed and no size limited.
 
 Half-close and back-pressure of tunnels have their one place here. A tunnel is idle for as long as both ends like; TCP
 keepalive notices an end that is gone without a word.
@@ -8,9 +8,12 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from gateway.http.frames import FrameTrack
+
 KEEPALIVE_IDLE = 30  # seconds before the first probe: below the idle limits of common NATs and load balancers
 KEEPALIVE_INTERVAL = 10
 KEEPALIVE_PROBES = 4  # so an end that vanished is noticed after 70 s
+_POLICY_VIOLATION = b"\x88\x02\x03\xf0"  # a close frame with the code 1008 (RFC 6455, sections 5.5.1 and 7.4.1)
 
 
 class _End(asyncio.Protocol):
@@ -46,6 +49,18 @@ class _End(asyncio.Protocol):
         self._tunnel.close()
 
 
+class _WorkspaceEnd(_End):
+    """The side whose frames are followed, so that the gateway can put a last one behind them."""
+
+    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
+        super().__init__(tunnel, transport)
+        self.frames = FrameTrack()
+
+    def data_received(self, data: bytes) -> None:
+        self.frames.feed(data)
+        super().data_received(data)
+
+
 class Tunnel:
     """A byte tunnel between a client and a workspace."""
 
@@ -55,7 +70,9 @@ class Tunnel:
         """Takes over both transports. `closed` gets the bytes from the client and from the workspace, once."""
         self._closed: Callable[[int, int], None] | None = closed
         self._client = _End(self, client)
-        self._workspace = _End(self, workspace)
+        self._workspace = _WorkspaceEnd(self, workspace)
+        self.is_revoked = False
+        """Whether it was closed because its visitor may not be here any more."""
         self._client.other, self._workspace.other = self._workspace, self._client
 
     def __repr__(self) -> str:
@@ -70,6 +87,18 @@ class Tunnel:
                 end.data_received(early)
         for end in (self._client, self._workspace):
             end.transport.resume_reading()
+
+    def revoke(self) -> None:
+        """Close both ends now: with the code 1008 where the client is between two frames, else without a word."""
+        if self._closed is None:
+            return
+        self.is_revoked = True
+        client = self._client.transport
+        if self._workspace.frames.is_between and not client.get_write_buffer_size():
+            client.write(_POLICY_VIOLATION)
+        else:
+            client.abort()  # what it has not read yet is not for it any more
+        self.close()
 
     def close(self) -> None:
         """Close both ends after what is buffered has been sent. Idempotent."""

@@ -1,0 +1,55 @@
+"""The values a decision about a request can be: pass it on, answer it, redirect it, or ask somebody first."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from auth.model import Grant
+from gateway.answers import Answer
+from gateway.http.upstream import Origin
+from routing.model import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Pass the request on."""
+
+    origin: Origin
+    route: Route | None
+    """None for the portal."""
+    grant: Grant | None = None
+    """Who was let in and why; None for a visitor of a public port who did not sign in."""
+    cookies: tuple[str, ...] = ()
+    """Set-Cookie values to add to the response."""
+
+    @property
+    def user(self) -> bytes:
+        """The X-Workspaces-User value (a dictionary as of RFC 8941); empty for a visitor who did not sign in."""
+        grant = self.grant
+        return b'id=%d, username="%b"' % (grant.user_id, grant.username.encode()) if grant else b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer it here."""
+
+    answer: Answer
+    cookies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Send a navigation elsewhere with 303, so that its method never follows it."""
+
+    location: str
+    cookies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Somebody else must be asked first."""
+
+    question: Callable[[], Awaitable["Decision"]]
+
+
+Outcome = Forward | Reply | Redirect
+Decision = Outcome | Ask
