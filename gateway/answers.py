@@ -5,10 +5,16 @@ by the Accept header. Nothing of the request is reflected, so nothing of it can 
 """
 
 import json
+import re
 from dataclasses import dataclass, replace
 
 from auth.model import GitLabFault, GitLabUnavailable, TokenRefused
 from gateway.portal.pages import CONTENT_SECURITY_POLICY, Link, message_page
+from routing.model import WorkspaceState
+
+_FORMS = ("application/json", "text/html", "text/plain")  # the first of equals is chosen
+_RANGES_MAX = 20  # of an Accept header; browsers send eight
+_QUALITY = re.compile(r"q=([01](?:\.[0-9]{0,3})?)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,17 @@ def answer_fault(fault: GitLabFault) -> Answer:
     return INTERNAL_ERROR
 
 
+def answer_unreachable(state: WorkspaceState, *, timed_out: bool) -> Answer:
+    """What a person is told when no connection to a workspace's port could be made."""
+    match state:
+        case WorkspaceState.STOPPED:
+            return STOPPED
+        case WorkspaceState.STARTING:
+            return STARTING
+        case _:
+            return UPSTREAM_TIMEOUT if timed_out else NOTHING_LISTENS
+
+
 def render(answer: Answer, accept: str, request_id: str) -> Rendered:
     """Write the answer in the form that `accept` prefers: HTML for browsers, JSON for scripts, else text."""
     # Nobody reads what stands behind a redirect.
@@ -163,9 +180,27 @@ def render(answer: Answer, accept: str, request_id: str) -> Rendered:
 
 
 def _preferred(accept: str) -> str:
-    if "text/html" in accept:
-        return "text/html"
-    return "application/json" if "json" in accept or accept in ("", "*/*") else "text/plain"
+    """The form that an Accept value likes best (RFC 9110, section 12.5.1); JSON where it likes all of them alike."""
+    ranges = [_media_range(item) for item in accept.lower().split(",")[:_RANGES_MAX]]
+    return max(_FORMS, key=lambda form: _liking(form, ranges))
+
+
+def _media_range(item: str) -> tuple[str, float]:
+    media, *parameters = (part.strip() for part in item.split(";"))
+    for parameter in parameters:
+        if match := _QUALITY.match(parameter):
+            return media, float(match[1])
+    return media, 1.0
+
+
+def _liking(form: str, ranges: list[tuple[str, float]]) -> float:
+    """The quality that the most specific matching range gives to a form."""
+    suffix = form.partition("/")[2]
+    for wanted in (form, f"+{suffix}", f"{form.partition('/')[0]}/*", "*/*"):
+        for media, quality in ranges:
+            if media == wanted or (wanted.startswith("+") and media.endswith(wanted)):
+                return quality
+    return -1.0
 
 
 def _body(answer: Answer, kind: str, request_id: str) -> str:

@@ -1,5 +1,6 @@
 """The values a decision about a request can be: pass it on, answer it, redirect it, or ask somebody first."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from auth.model import Grant
 from gateway.answers import Answer
 from gateway.http.upstream import Origin
 from routing.model import Route
+
+_PLAIN = re.compile(r"[ !#-\[\]-~]*\Z")  # a string of RFC 8941 that needs no escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,12 @@ class Forward:
     @property
     def user(self) -> bytes:
         """The X-Workspaces-User value (a dictionary as of RFC 8941); empty for a visitor who did not sign in."""
-        grant = self.grant
-        return b'id=%d, username="%b"' % (grant.user_id, grant.username.encode()) if grant else b""
+        if self.grant is None:
+            return b""
+        number, name = b"id=%d" % self.grant.user_id, self.grant.username
+        if not _PLAIN.match(name):  # GitLab gives no such names; one that came all the same must not write a header
+            return number
+        return number + b', username="%b"' % name.encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from gateway.http.edge import ClientConnection
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
 from gateway.http.plane import Plane
+from gateway.http.pool import Pool
 from gateway.http.record import Recorder
 from gateway.http.registry import Registry
 from gateway.http.tunnel import Tunnel
-from gateway.http.upstream import Pool
 
 SWEEP_SECONDS = 1.0  # how late a time-out may be noticed; all of them are whole seconds
 BACKLOG = 1024  # connections the kernel holds for us while the loop is busy; a burst of browsers after an outage
@@ -90,8 +90,9 @@ class HttpDoor:
         for connection in self._connections:
             connection.abort()
         for tunnel in self._tunnels:
-            tunnel.close()
+            tunnel.abort()
         self._pool.close()
+        await self._connections.wait_empty()
         # The tasks have nothing to do with why we close, so no exception goes to them.
         await self._tasks.__aexit__(None, None, None)
 
@@ -116,7 +117,14 @@ class HttpDoor:
         self._pool.close_owner(uid)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._tasks.create_task(coroutine)
+        return self._tasks.create_task(self._guarded(coroutine))
+
+    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a task so that a bug in it ends neither the door nor, by the task group, everybody's exchanges."""
+        try:
+            await coroutine
+        except Exception:  # noqa: BLE001 - whatever it is, it was one exchange's
+            self._plane.recorder.crashed("")
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -124,5 +132,12 @@ class HttpDoor:
             await asyncio.sleep(SWEEP_SECONDS)
             now = loop.time()
             for connection in self._connections:
-                connection.expire(now)
+                self._expire(connection, now)
             self._pool.expire(now)
+
+    def _expire(self, connection: ClientConnection, now: float) -> None:
+        try:
+            connection.expire(now)
+        except Exception:  # noqa: BLE001 - a bug met by one connection must not let all others wait for ever
+            self._plane.recorder.crashed("")
+            connection.abort()

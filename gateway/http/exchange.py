@@ -9,18 +9,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, auto
 from typing import Any
 
-from gateway.answers import (
-    BROKEN_UPSTREAM,
-    INTERNAL_ERROR,
-    NOTHING_LISTENS,
-    SEE_OTHER,
-    STARTING,
-    STOPPED,
-    UPSTREAM_TIMEOUT,
-    Answer,
-)
-from gateway.http.forwarded import forwarded_lines
+from gateway.answers import BROKEN_UPSTREAM, INTERNAL_ERROR, SEE_OTHER, Answer, answer_unreachable
 from gateway.http.decision import Ask, Decision, Forward, Redirect, Reply
+from gateway.http.framing import LAST_CHUNK, chunk, framing_lines, is_length_told
 from gateway.http.headers import (
     RequestHead,
     ResponseHead,
@@ -29,19 +20,16 @@ from gateway.http.headers import (
     switching_protocols,
 )
 from gateway.http.plane import Client, Hold, Plane
+from gateway.http.pool import DialError, DialFailure
 from gateway.http.record import REVOKED
 from gateway.http.tunnel import Tunnel
-from gateway.http.upstream import DialError, DialFailure, UpstreamConnection
+from gateway.http.upstream import UpstreamConnection
 from gateway.http.websocket import is_accepted
-from routing.model import WorkspaceState
 
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110, section 9.2.2
-_NO_BODY = frozenset((204, 304))  # RFC 9112, section 6.3
 _BUFFER_MAX = 64 * 1024  # bytes of a body that arrives before its workspace is connected; then the client waits
 _DISCARD_MAX = 64 * 1024  # bytes of a body that are read and dropped to keep a connection; beyond, closing is cheaper
-_ONE_WRITE_MAX = 16 * 1024  # below, joining a chunk with its frame is cheaper than three writes
 _CLIENT_CLOSED = 499  # nginx's number for a client that left before its answer; only in log and metrics
-_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class _Phase(Enum):
@@ -86,7 +74,10 @@ class Exchange:
 
     def start(self) -> None:
         """Decide and act; called once, when all earlier requests of the connection are answered."""
-        self._follow(self._plane.gate.decide(self.head))
+        try:
+            self._follow(self._plane.gate.decide(self.head))
+        except Exception:  # noqa: BLE001 - a bug met by one request must not end the others
+            self.crash()
 
     def request_body(self, data: bytes) -> None:
         self._received += len(data)
@@ -103,10 +94,19 @@ class Exchange:
             return
         self.request_done = True
         if self._upstream is not None and self.head.chunked:
-            self._upstream.send(_LAST_CHUNK)
+            self._upstream.send(LAST_CHUNK)
         if self._phase is _Phase.DISCARDING:
-            self._phase = _Phase.OVER
-            self._client.done(keep_alive=True)
+            self._finish(keep_alive=True)
+
+    def request_broken(self, answer: Answer) -> None:
+        """The rest of the body will never come, or is none: nothing that follows on this connection can be trusted."""
+        if self._phase in (_Phase.WAITING, _Phase.SENT):
+            self.reply(answer, close=True)
+        elif self._phase is _Phase.DISCARDING:
+            self._finish(keep_alive=False)
+        else:
+            self.client_gone(answer.code)
+            self._client.transport.abort()
 
     def hold_response(self) -> None:
         if self._upstream is not None:
@@ -133,7 +133,7 @@ class Exchange:
         self.client_gone(REVOKED)
         self._client.transport.abort()
 
-    def reply(self, answer: Answer, extra: list[tuple[str, str]] | None = None) -> None:
+    def reply(self, answer: Answer, extra: list[tuple[str, str]] | None = None, *, close: bool = False) -> None:
         """Let the gateway answer instead of the workspace."""
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
@@ -143,16 +143,16 @@ class Exchange:
         # A client that waits for 100 may or may not send its body after a final answer: only closing is certain.
         head = self.head
         droppable = not head.chunked and head.content_length <= _DISCARD_MAX and b"expect" not in head.named
-        keep = head.keep_alive and (self.request_done or droppable) and not self._plane.is_draining()
+        is_draining = self._plane.is_draining()
+        keep = head.keep_alive and (self.request_done or droppable) and not (close or is_draining)
+        self._pending.clear()
         self._sent = self._client.write_answer(head, self.request_id, answer, extra or [], close=not keep)
         self._record(answer.status, answer.code)
         if keep and not self.request_done:
             self._phase = _Phase.DISCARDING
-            self._client.release(Hold.BODY)
-            self._client.release(Hold.UPSTREAM)
+            self._release_request()
         else:
-            self._phase = _Phase.OVER
-            self._client.done(keep_alive=keep)
+            self._finish(keep_alive=keep)
 
     # Deciding and connecting
 
@@ -174,7 +174,7 @@ class Exchange:
         self._forward = forward
         if forward.route is not None:
             self._plane.gate.streams.add(self, forward)
-        upstream = self._plane.pool.take(forward.origin)
+        upstream = self._plane.pool.take(forward.origin, asyncio.get_running_loop().time())
         if upstream is not None:
             self._send_head(upstream, reused=True)
         else:
@@ -189,34 +189,32 @@ class Exchange:
                 upstream = await pool.dial(forward.origin)  # once more for any request: nothing of it was sent yet
         except DialError as exc:
             self._plane.recorder.upstream_failed(exc.failure.value, str(exc), self.request_id)
-            self.reply(_answer_dial(forward, exc.failure))
+            timed_out = exc.failure is DialFailure.TIMEOUT
+            route = forward.route
+            self.reply(answer_unreachable(route.workspace.state, timed_out=timed_out) if route else INTERNAL_ERROR)
         else:
             self._send_head(upstream, reused=False)
 
     def _send_head(self, upstream: UpstreamConnection, *, reused: bool) -> None:
-        forward, head, plane = self._forward, self.head, self._plane
-        if forward is None:
-            raise AssertionError("a head is sent only where a decision forwards it")
+        head = self.head
         self._upstream, self._reused, self._phase = upstream, reused, _Phase.SENT
         upstream.begin(self, method=head.method)
-        chain = plane.trusted.chain(self._client.peer, head.get(b"x-forwarded-for"))
-        lines = forwarded_lines(
-            chain=chain,
-            scheme=plane.scheme,
-            host_field=head.named[b"host"],
-            request_id=self.request_id.encode(),
-            user=forward.user,
+        if self._client.is_full:
+            upstream.hold_response()  # the answer before this one is not taken yet
+        plane, user = self._plane, self._forward.user if self._forward else b""
+        told = plane.trusted.lines(
+            self._client.peer, head, scheme=plane.scheme, request_id=self.request_id.encode(), user=user
         )
-        upstream.send(request_for_upstream(head, lines, self._own_cookies))
+        upstream.send(request_for_upstream(head, told, self._own_cookies))
         pending, self._pending = self._pending, []
         for data in pending:
             self._send_body(upstream, data)
         if self.request_done and head.chunked:
-            upstream.send(_LAST_CHUNK)
+            upstream.send(LAST_CHUNK)
         self._client.release(Hold.BODY)
 
     def _send_body(self, upstream: UpstreamConnection, data: bytes) -> None:
-        for piece in _chunk(data) if self.head.chunked else (data,):
+        for piece in chunk(data) if self.head.chunked else (data,):
             upstream.send(piece)
 
     @property
@@ -240,37 +238,36 @@ class Exchange:
 
     def response_body(self, data: bytes) -> None:
         self._sent += len(data)
-        for piece in _chunk(data) if self._rechunk else (data,):
+        for piece in chunk(data) if self._rechunk else (data,):
             self._write(piece)
 
     def response_end(self, *, reusable: bool) -> None:
         if self._rechunk:
-            self._write(_LAST_CHUNK)
+            self._write(LAST_CHUNK)
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if reusable and self.request_done:
                 self._plane.pool.give_back(upstream, asyncio.get_running_loop().time())
             else:
                 upstream.abort()
-        self._phase = _Phase.OVER
         self._record(self._status, "")
-        self._client.done(keep_alive=not self._close)
+        self._finish(keep_alive=not self._close)
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         upstream, forward = self._upstream, self._forward
         if upstream is None or forward is None or not is_accepted(self.head, head):
-            self.upstream_lost("a 101 that does not answer the request")
+            self.upstream_lost("a 101 that does not answer the request", is_untouched=False)
             return
         self._upstream, self._phase = None, _Phase.OVER
         self._write(switching_protocols(head, self._own_cookies, self.head.host))
         self._record(101, "")
         self._open_tunnel(forward, upstream.transport, rest)
 
-    def upstream_lost(self, reason: str) -> None:
+    def upstream_lost(self, reason: str, *, is_untouched: bool) -> None:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
-        if self._phase is _Phase.SENT and self._reused and self._forward and self._is_repeatable():
+        if is_untouched and self._phase is _Phase.SENT and self._reused and self._forward and self._is_repeatable():
             self._phase = _Phase.WAITING
             self._spawn(self._dial(self._forward))
             return
@@ -281,6 +278,15 @@ class Exchange:
             # The only way left to say that the body is not whole is to break the connection.
             self._phase = _Phase.OVER
             self._record(self._status, "truncated")
+            self._client.transport.abort()
+
+    def crash(self) -> None:
+        """End after a bug of ours, alone; called while the exception is handled."""
+        self._plane.recorder.crashed(self.request_id)
+        if self._phase in (_Phase.WAITING, _Phase.SENT):
+            self.reply(INTERNAL_ERROR, close=True)
+        else:
+            self.client_gone(INTERNAL_ERROR.code)
             self._client.transport.abort()
 
     def hold_request(self) -> None:
@@ -295,19 +301,22 @@ class Exchange:
         return self.head.method in _IDEMPOTENT and not self.head.has_body
 
     def _frame(self, head: ResponseHead) -> bytes:
-        """The lines that delimit the body towards the client (RFC 9112, section 6.3); decides whether to close."""
-        self._close = not (self.head.keep_alive and self.request_done) or self._plane.is_draining()
-        has_body = self.head.method != b"HEAD" and head.status not in _NO_BODY
-        framing = b""
-        if has_body and head.content_length is None:
-            if self.head.http10:
-                self._close = True
-            else:
-                self._rechunk = True
-                framing = b"Transfer-Encoding: chunked\r\n"
-        if self._close:
-            return framing + b"Connection: close\r\n"
-        return framing + b"Connection: keep-alive\r\n" if self.head.http10 else framing
+        """The lines that delimit the body towards the client; decides whether its connection goes on."""
+        request = self.head
+        is_told = is_length_told(request, head)
+        self._rechunk = not is_told and not request.http10
+        is_cut = not is_told and request.http10  # closing is the only way to tell such a client
+        self._close = is_cut or not (request.keep_alive and self.request_done) or self._plane.is_draining()
+        return framing_lines(request, rechunk=self._rechunk, close=self._close)
+
+    def _finish(self, *, keep_alive: bool) -> None:
+        self._phase = _Phase.OVER
+        self._release_request()
+        self._client.done(keep_alive=keep_alive)
+
+    def _release_request(self) -> None:
+        self._client.release(Hold.BODY)
+        self._client.release(Hold.UPSTREAM)
 
     def _open_tunnel(self, forward: Forward, workspace: asyncio.Transport, rest: bytes) -> None:
         plane, loop = self._plane, asyncio.get_running_loop()
@@ -343,11 +352,7 @@ class Exchange:
         try:
             await coroutine
         except Exception:  # noqa: BLE001 - a bug met by one request must not end the others
-            self._plane.recorder.crashed(self.request_id)
-            if self._phase in (_Phase.WAITING, _Phase.SENT):
-                self.reply(INTERNAL_ERROR)
-            else:
-                self._client.transport.abort()
+            self.crash()
 
     def _record(self, status: int, code: str) -> None:
         self._plane.gate.streams.discard(self)
@@ -362,20 +367,3 @@ class Exchange:
             received=self._received,
             sent=self._sent,
         )
-
-
-def _chunk(data: bytes) -> tuple[bytes, ...]:
-    if len(data) <= _ONE_WRITE_MAX:
-        return (b"%x\r\n%b\r\n" % (len(data), data),)
-    return (b"%x\r\n" % len(data), data, b"\r\n")
-
-
-def _answer_dial(forward: Forward, failure: DialFailure) -> Answer:
-    if forward.route is None:
-        return INTERNAL_ERROR
-    state = forward.route.workspace.state
-    if state is WorkspaceState.STOPPED:
-        return STOPPED
-    if state is WorkspaceState.STARTING:
-        return STARTING
-    return UPSTREAM_TIMEOUT if failure is DialFailure.TIMEOUT else NOTHING_LISTENS

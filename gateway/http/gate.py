@@ -37,6 +37,12 @@ from routing.table import RouteTable
 RESERVED = b"/.workspaces-gateway/"
 ENTER = RESERVED + b"enter"
 _SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))  # RFC 9110, section 9.2.1
+# The browser's own word, which no page can change; a page without referrers sends `Origin: null` to its own host too
+_SAME_SITES = frozenset((b"same-origin", b"none"))
+_PORT = re.compile(r":([0-9]{1,5})\Z")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_URL_SAFE = "".join(map(chr, range(0x21, 0x7F)))  # what stands in a Location as it is; the rest becomes %XX
+_OLD_MARKS = tuple(name.encode() for name in OLD_NAMES)
 _NONCE = re.compile(rb"[A-Za-z0-9_-]{43}\Z")  # what `new_nonce` gives; anything else in the cookie is replaced
 
 
@@ -85,12 +91,12 @@ class Gate:
         level = self._policy.visibility(route)
         grant = self._find_grant(head, route, level)
         if grant is None:
-            return self._forward(route, None) if level is Visibility.PUBLIC else self._challenge(head)
+            return self._forward(head, route, None) if level is Visibility.PUBLIC else self._challenge(head)
         if level is not Visibility.PUBLIC and self._is_cross_site(head, route):
             return Reply(CROSS_SITE)
         if grant.is_due(self._clock()):
             return Ask(lambda: self._renew(head, route, grant))
-        return self._forward(route, grant)
+        return self._forward(head, route, grant)
 
     def is_allowed(self, forward: Forward) -> bool:
         """Whether a request that was let in like this would be let in now, by what is known here."""
@@ -116,9 +122,10 @@ class Gate:
             case verdict:
                 return verdict
 
-    def _forward(self, route: Route, grant: Grant | None, cookies: tuple[str, ...] = ()) -> Forward:
+    def _forward(self, head: RequestHead, route: Route, grant: Grant | None, cookies: tuple[str, ...] = ()) -> Forward:
         upstream = route.upstream
-        return Forward(Origin(route.workspace.uid, upstream.address, upstream.port), route, grant, cookies)
+        origin = Origin(route.workspace.uid, upstream.address, upstream.port)
+        return Forward(origin, route, grant, cookies + _expire_old(head))
 
     def _find_grant(self, head: RequestHead, route: Route, level: Visibility) -> Grant | None:
         for value in values(head.get(b"cookie"), self.cookies.grant):
@@ -136,12 +143,17 @@ class Gate:
             and not self._keeper.is_denied(grant, route)
         )
 
-    async def _renew(self, head: RequestHead, route: Route, grant: Grant) -> Outcome:
-        match await self.recheck(self._forward(route, grant)):
+    async def _renew(self, head: RequestHead, route: Route, grant: Grant) -> Decision:
+        answer = await self.recheck(self._forward(head, route, grant))
+        if self._table.get_route(head.host) != route:
+            return self.decide(head)  # it changed while we asked
+        match answer:
             case Grant() as fresh:
-                return self._forward(route, fresh, (self._grant_cookie(fresh),))
+                return self._forward(head, route, fresh, (self._grant_cookie(fresh),))
             case Unavailable():
-                return self._forward(route, grant)  # good until it ends, and not a second longer
+                return self._forward(head, route, grant)  # good until it ends, and not a second longer
+            case Denied() if self._policy.visibility(route) is Visibility.PUBLIC:
+                return self._forward(head, route, None, (self.cookies.expire(self.cookies.grant),))
             case Denied():
                 return self._challenge(head)
 
@@ -154,11 +166,11 @@ class Gate:
         return self._table.is_in_zone(host) or any(is_within(host, zone) for zone in self._zones)
 
     def _challenge(self, head: RequestHead) -> Outcome:
-        expired = expire_old(head.host) if any(name.encode() in head.get(b"cookie") for name in OLD_NAMES) else ()
+        expired = _expire_old(head)
         if not is_navigation(head):
             return Reply(sign_in_needed(f"{self._auth.portal_url}/auth/start"), expired)
         nonce = self._entry_nonce(head)
-        url = f"{self._auth.protocol}://{head.get(b'host').decode()}{head.target.decode()}"
+        url = f"{self._auth.protocol}://{head.get(b'host').decode()}{quote(head.target, safe=_URL_SAFE)}"
         sealed = self._grants.seal_target(Target(head.host, url, nonce_hash(nonce)))
         entry = self.cookies.issue(self.cookies.entry, nonce, TARGET_LIFETIME)
         return Redirect(f"{self._auth.portal_url}/auth/start?to={quote(sealed)}", (entry, *expired))
@@ -201,18 +213,18 @@ class Gate:
 
         SameSite does not help: sibling workspaces are the same site. A WebSocket is readable across origins.
         """
-        if not head.upgrade and head.method in _SAFE_METHODS:
+        if not head.upgrade and (head.method in _SAFE_METHODS or head.get(b"sec-fetch-site") in _SAME_SITES):
             return False
         origin = head.get(b"origin").decode("latin-1")
         if origin:
             return not self._is_friendly(origin, head, route)
-        return head.upgrade or head.get(b"sec-fetch-site") not in (b"same-origin", b"none", b"")
+        return head.upgrade or head.get(b"sec-fetch-site") != b""
 
     def _is_friendly(self, origin: str, head: RequestHead, route: Route) -> bool:
         if origin in self._allowed_origins:
             return True
         scheme, _, authority = origin.partition("://")
-        if scheme != self._auth.protocol or _port(authority) != _port(head.get(b"host").decode()):
+        if scheme != self._auth.protocol or _port(authority, scheme) != _port(head.get(b"host").decode(), scheme):
             return False
         try:
             host = parse_host(authority.encode("latin-1"))
@@ -230,5 +242,11 @@ def is_navigation(head: RequestHead) -> bool:
     return mode == b"navigate" if mode else b"text/html" in head.get(b"accept")
 
 
-def _port(authority: str) -> str:
-    return authority.rpartition(":")[2] if authority[-1:].isdigit() and ":" in authority else ""
+def _expire_old(head: RequestHead) -> tuple[str, ...]:
+    cookies = head.get(b"cookie")
+    return expire_old(head.host) if any(mark in cookies for mark in _OLD_MARKS) else ()
+
+
+def _port(authority: str, scheme: str) -> int:
+    match = _PORT.search(authority)
+    return int(match[1]) if match else _DEFAULT_PORTS.get(scheme, 0)

@@ -26,8 +26,10 @@ _OURS = frozenset(
     b" x-workspaces-token".split()
 )
 _DROPPED = _HOP_BY_HOP | _OURS
+_DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"x-workspaces-gateway"}  # marks what the gateway itself answers
 # `Connection: cookie` must not make a proxy lose what others rely on
 _NOT_NAMEABLE = _OURS | {b"host", b"cookie", b"content-length", b"transfer-encoding", b"authorization", b"origin"}
+_NO_LENGTH = frozenset((204,))  # and all of 1xx: RFC 9110, section 8.6
 _FOLD = bytes.maketrans(b"_.", b"--")
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)
 
@@ -107,12 +109,12 @@ def request_for_upstream(head: RequestHead, forwarded: bytes, own_cookies: froze
 
     `forwarded` is the block of lines the gateway adds; `own_cookies` are the cookie names that stay here.
     """
-    dropped = _DROPPED | _connection_named(head.named)
+    named = _connection_named(head.named)
     parts = [head.method, b" ", head.target, b" HTTP/1.1\r\n"]
     cookies_done = False
     for name, value in head.fields:
         key = folded(name)
-        if key in dropped:
+        if key in _DROPPED or (named and name.lower() in named):
             continue
         if key == b"cookie":
             if not cookies_done and (kept := strip_cookies(head.named[b"cookie"], own_cookies)):
@@ -162,7 +164,9 @@ def parse_response(status: int, reason: bytes, version: str, fields: list[Field]
     named = _by_name(fields)
     http10 = version == "1.0"
     coding = named.get(b"transfer-encoding")
-    if coding is not None and (coding.strip().lower() != b"chunked" or http10):
+    if status < 100:
+        raise BadResponse("status below 100")
+    if coding is not None and (coding.lower() != b"chunked" or http10):
         raise BadResponse("transfer coding other than chunked")
     if version not in ("1.0", "1.1"):
         raise BadResponse("HTTP version")
@@ -175,12 +179,15 @@ def response_for_client(
     """The head that the browser receives.
 
     `framing` is the block of lines that delimit the body on this connection, `added` are whole lines of ours.
+    `own_cookies` is empty for the portal, which is ours and may say what a workspace may not.
     """
-    dropped = _HOP_BY_HOP | _connection_named(head.named)
+    dropped = (_DROPPED_FROM_RESPONSE if own_cookies else _HOP_BY_HOP) | _connection_named(head.named)
+    if head.status < 200 or head.status in _NO_LENGTH:
+        dropped |= {b"content-length"}  # a client that believed it would wait for a body, or take the next head for one
     parts = [b"HTTP/1.1 %d %s\r\n" % (head.status, head.reason)]
     for name, value in head.fields:
         key = folded(name)
-        if key in dropped or (key == b"set-cookie" and is_cookie_refused(value, own_cookies, host)):
+        if key in dropped or (key == b"set-cookie" and own_cookies and is_cookie_refused(value, own_cookies, host)):
             continue
         parts += (name, b": ", value, b"\r\n")
     parts += added
@@ -208,15 +215,20 @@ def strip_cookies(value: bytes, names: frozenset[bytes]) -> bytes:
 
 
 def is_cookie_refused(value: bytes, names: frozenset[bytes], host: str) -> bool:
-    """Whether a workspace may not set this cookie: it uses a name of ours, or would reach other hosts of the zone."""
+    """Whether a workspace may not set this cookie: it uses a name of ours, or would reach other hosts of the zone.
+
+    A Domain may name the host itself. Any other either reaches further or is refused by browsers, and which of the two
+    depends on how a browser decodes it (`%2e`, a full-width dot), so there is no list of bad ones to compare with.
+    """
     pair, *attributes = value.split(b";")
-    if pair.partition(b"=")[0].strip(b" \t") in names or pair.lstrip(b" \t=").partition(b"=")[0].strip(b" \t") in names:
+    # A browser sends the nameless cookie `=name=value` as `name=value`.
+    if pair.lstrip(b" \t=").partition(b"=")[0].rstrip(b" \t") in names:
         return True
     for attribute in attributes:
         key, _, domain = attribute.partition(b"=")
         if key.strip(b" \t").lower() == b"domain":
-            above = domain.strip(b' \t".').lower()
-            if above and host.encode() != above and host.encode().endswith(b"." + above):
+            told = domain.strip(b" \t").removeprefix(b".").lower()
+            if told and told != host.encode():
                 return True
     return False
 
@@ -267,6 +279,8 @@ def _origin_form(method: bytes, target: bytes, host: str) -> bytes:
     if match is None or b"#" in target or not _is_same_host(match[1], host):
         raise Refused(BAD_REQUEST, "request target")
     rest = match[2]
+    if not rest and method == b"OPTIONS":
+        return b"*"  # RFC 9112, section 3.2.4
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
@@ -280,8 +294,10 @@ def _is_same_host(authority: bytes, host: str) -> bool:
 def _is_websocket(method: bytes, named: dict[bytes, bytes], *, http10: bool, has_body: bool) -> bool:
     if b"upgrade" not in named or b"upgrade" not in tokens(named.get(b"connection", b"")):
         return False
-    if named[b"upgrade"].lower() != b"websocket" or method != b"GET" or http10:
+    if b"websocket" not in tokens(named[b"upgrade"]) or method != b"GET" or http10:
         return False
+    if b"sec-websocket-key" not in named:
+        return False  # no answer could be checked against it
     if has_body:
         raise Refused(BAD_REQUEST, "an upgrade with a body")
     return True

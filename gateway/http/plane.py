@@ -10,10 +10,10 @@ from gateway.answers import Answer
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
 from gateway.http.headers import RequestHead
+from gateway.http.pool import Pool
 from gateway.http.record import Recorder
 from gateway.http.registry import Registry
 from gateway.http.tunnel import Tunnel
-from gateway.http.upstream import Pool
 
 
 class Hold(Enum):
@@ -25,6 +25,8 @@ class Hold(Enum):
     """Its body waits for a connection to the workspace."""
     UPSTREAM = auto()
     """The workspace reads slower than the client writes."""
+    EARLY = auto()
+    """It sent a lot for a tunnel that is not open yet."""
 
 
 class Client(Protocol):
@@ -34,6 +36,8 @@ class Client(Protocol):
     def peer(self) -> str: ...
     @property
     def transport(self) -> asyncio.Transport: ...
+    @property
+    def is_full(self) -> bool: ...
     def write_answer(
         self, head: RequestHead, request_id: str, answer: Answer, extra: list[tuple[str, str]], *, close: bool
     ) -> int: ...

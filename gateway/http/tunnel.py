@@ -13,6 +13,7 @@ from gateway.http.frames import FrameTrack
 KEEPALIVE_IDLE = 30  # seconds before the first probe: below the idle limits of common NATs and load balancers
 KEEPALIVE_INTERVAL = 10
 KEEPALIVE_PROBES = 4  # so an end that vanished is noticed after 70 s
+FLUSH_SECONDS = 60  # for an end that has yet to take what the other one said before it left; as a body may take
 _POLICY_VIOLATION = b"\x88\x02\x03\xf0"  # a close frame with the code 1008 (RFC 6455, sections 5.5.1 and 7.4.1)
 
 
@@ -26,6 +27,12 @@ class _End(asyncio.Protocol):
         self.transport = transport
         self.bytes = 0
         self.has_ended = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits to be written than the transport likes."""
+        _, high = self.transport.get_write_buffer_limits()
+        return self.transport.get_write_buffer_size() > high
 
     def data_received(self, data: bytes) -> None:
         self.bytes += len(data)
@@ -80,13 +87,17 @@ class Tunnel:
 
     def open(self, from_client: bytes, from_workspace: bytes) -> None:
         """Pass on what came early, then everything."""
-        for end, early in ((self._client, from_client), (self._workspace, from_workspace)):
+        ends = (self._client, self._workspace)
+        for end in ends:
             keep_alive(end.transport)
             end.transport.set_protocol(end)
+            end.transport.resume_reading()
+        for end in ends:
+            if end.is_full:
+                end.pause_writing()  # whoever had the transport before was told so, and it is said only once
+        for end, early in zip(ends, (from_client, from_workspace), strict=True):
             if early:
                 end.data_received(early)
-        for end in (self._client, self._workspace):
-            end.transport.resume_reading()
 
     def revoke(self) -> None:
         """Close both ends now: with the code 1008 where the client is between two frames, else without a word."""
@@ -101,13 +112,21 @@ class Tunnel:
         self.close()
 
     def close(self) -> None:
-        """Close both ends after what is buffered has been sent. Idempotent."""
+        """Close both ends after what is buffered has been sent, or is not taken for long. Idempotent."""
         closed, self._closed = self._closed, None
         if closed is None:
             return
-        self._client.transport.close()
-        self._workspace.transport.close()
+        for end in (self._client, self._workspace):
+            end.transport.close()
+            if end.transport.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(FLUSH_SECONDS, end.transport.abort)
         closed(self._client.bytes, self._workspace.bytes)
+
+    def abort(self) -> None:
+        """Close both ends at once."""
+        self.close()
+        self._client.transport.abort()
+        self._workspace.transport.abort()
 
 
 def keep_alive(transport: asyncio.Transport) -> None:

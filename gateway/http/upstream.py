@@ -1,13 +1,12 @@
-"""Connections towards workspaces: dialled, used for one response at a time, and kept for the next visitor.
+"""One connection towards a workspace, used for one response at a time.
 
 A workspace is run by a stranger. Its response ends where its own framing says and nowhere else; a connection on which
-anything else was seen is closed and never carries another visitor's response. Connections are kept per identity of a
-workspace, so an address that now belongs to another workspace starts from nothing.
+anything else was seen is closed and never carries another visitor's response.
 """
 
 import asyncio
-import socket
-from collections import deque
+import re
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple, Protocol, cast
 
@@ -15,6 +14,8 @@ import httptools
 
 from config.settings import HttpSettings
 from gateway.http.headers import BadResponse, Field, ResponseHead, parse_response
+
+_KEEP_ALIVE_HINT = re.compile(rb"(?:^|[,;\s])timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
 
 class Origin(NamedTuple):
@@ -26,30 +27,19 @@ class Origin(NamedTuple):
     port: int
 
 
-class DialFailure(Enum):
-    """Why there is no connection to a workspace."""
-
-    REFUSED = "refused"
-    TIMEOUT = "timeout"
-    UNREACHABLE = "unreachable"
-
-
-class DialError(Exception):
-    """The workspace could not be connected to. The upstream's fault."""
-
-    def __init__(self, origin: Origin, failure: DialFailure) -> None:
-        super().__init__(f"{origin.address}:{origin.port} {failure.value}")
-        self.failure = failure
-
-
 class Receiver(Protocol):
-    """Who a response is for. Exactly one of `response_end`, `switched` and `upstream_lost` comes last."""
+    """Who a response is for. Exactly one of `response_end`, `switched`, `upstream_lost` and `crash` comes last."""
 
     def response_head(self, head: ResponseHead) -> None: ...
     def response_body(self, data: bytes) -> None: ...
     def response_end(self, *, reusable: bool) -> None: ...
     def switched(self, head: ResponseHead, rest: bytes) -> None: ...
-    def upstream_lost(self, reason: str) -> None: ...
+    def upstream_lost(self, reason: str, *, is_untouched: bool) -> None:
+        """`is_untouched` is true where not one byte of a response was seen."""
+
+    def crash(self) -> None:
+        """A bug of ours was met; called while the exception is handled."""
+
     def hold_request(self) -> None: ...
     def release_request(self) -> None: ...
 
@@ -69,10 +59,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, pool: "Pool", origin: Origin) -> None:
+    def __init__(self, settings: HttpSettings, origin: Origin, gone: Callable[["UpstreamConnection"], None]) -> None:
         self.origin = origin
-        self.idle_since = 0.0
-        self._pool = pool
+        self.keep_alive_hint: float | None = None
+        """How long the workspace says that it keeps an idle connection open."""
+        self._settings = settings
+        self._gone = gone
         self._phase = _Phase.IDLE
         self._receiver: Receiver | None = None
         self._surplus = False
@@ -87,12 +79,19 @@ class UpstreamConnection(asyncio.Protocol):
     def is_idle(self) -> bool:
         return self._phase is _Phase.IDLE and not self.transport.is_closing()
 
+    @property
+    def is_flushed(self) -> bool:
+        """Whether the workspace's side took all that was sent."""
+        return self.transport.get_write_buffer_size() == 0
+
     def begin(self, receiver: Receiver, *, method: bytes) -> None:
         """Expect the response to a request of this method; what follows is written with `send`."""
         self._receiver = receiver
         self._is_head_request = method == b"HEAD"
         self._parser = httptools.HttpResponseParser(self)
-        self._head_bytes = 0
+        self._overhead = 0
+        self._has_progressed = False
+        self._is_untouched = True
         self._surplus = False
         self._phase = _Phase.HEAD
         self._start_head()
@@ -122,10 +121,14 @@ class UpstreamConnection(asyncio.Protocol):
         if self._receiver is None:
             self.abort()  # an idle connection that speaks would answer the next visitor's question
             return
+        self._is_untouched = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
             self._switch(data[exc.args[0] :])
+            return
+        except httptools.HttpParserCallbackError:
+            self._crash()
             return
         except httptools.HttpParserError as exc:
             if self._phase is not _Phase.COMPLETE:
@@ -134,10 +137,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._surplus = True
         if self._phase is _Phase.COMPLETE:
             self._complete()
-        elif self._phase is _Phase.HEAD:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._pool.settings.head_bytes:
-                self._lose("response head too large")
+        else:
+            self._weigh(len(data))
 
     def eof_received(self) -> None:
         if self._phase is _Phase.BODY and self._is_until_close:
@@ -149,7 +150,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose("connection lost" if exc is None else f"connection lost: {type(exc).__name__}")
-        self._pool.discard(self)
+        self._gone(self)
 
     def pause_writing(self) -> None:
         if self._receiver is not None:
@@ -170,7 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._phase is _Phase.HEAD:  # later ones are trailers, which are dropped
-            self._fields.append((name, value))
+            self._fields.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         if self._phase is not _Phase.HEAD or self._receiver is None:
@@ -189,9 +190,17 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._is_until_close = not head.chunked and head.content_length is None
         self._keep_alive = head.keep_alive
+        self.keep_alive_hint = _keep_alive_hint(head)
+        self._has_progressed = True
         self._phase = _Phase.COMPLETE if self._is_head_request else _Phase.BODY
 
+    def on_chunk_header(self) -> None:
+        self._has_progressed = True
+        if self._phase is _Phase.COMPLETE:
+            self._surplus = True
+
     def on_body(self, data: bytes) -> None:
+        self._has_progressed = True
         if self._phase is _Phase.BODY and self._receiver is not None:
             self._receiver.response_body(data)
         else:
@@ -208,9 +217,17 @@ class UpstreamConnection(asyncio.Protocol):
         self._reason = b""
         self._switching = None
 
+    def _weigh(self, size: int) -> None:
+        """Bound what is neither body nor a whole head: an endless head, interim responses, trailers, extensions."""
+        self._overhead = 0 if self._has_progressed else self._overhead + size
+        self._has_progressed = False
+        if self._overhead > self._settings.head_bytes and self._phase is not _Phase.OVER:
+            self._lose("response head too large")
+
     def _parse_head(self) -> ResponseHead:
-        if len(self._fields) > self._pool.settings.head_fields:
-            raise BadResponse("too many fields in the response head")
+        limits, size = self._settings, sum(len(name) + len(value) + 4 for name, value in self._fields)
+        if len(self._fields) > limits.head_fields or size > limits.head_bytes:
+            raise BadResponse("response head too large")
         parser = self._parser
         return parse_response(
             parser.get_status_code(),
@@ -224,6 +241,7 @@ class UpstreamConnection(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         self._phase = _Phase.IDLE
         reusable = self._keep_alive and not self._surplus and not self.transport.is_closing()
+        self.transport.resume_reading()  # a client that was slow to take the end must not blind it to a hang-up
         if receiver is not None:
             receiver.response_end(reusable=reusable)
 
@@ -241,84 +259,17 @@ class UpstreamConnection(asyncio.Protocol):
             self._phase = _Phase.OVER
             self.transport.abort()
         if receiver is not None:
-            receiver.upstream_lost(reason)
+            receiver.upstream_lost(reason, is_untouched=self._is_untouched)
+
+    def _crash(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        self.abort()
+        if receiver is not None:
+            receiver.crash()
 
 
-class Pool:
-    """Idle upstream connections, newest first, and the way to new ones."""
-
-    def __init__(self, settings: HttpSettings) -> None:
-        self.settings = settings
-        self._idle: dict[Origin, deque[UpstreamConnection]] = {}
-
-    def __repr__(self) -> str:
-        return f"<Pool idle={sum(map(len, self._idle.values()))} origins={len(self._idle)}>"
-
-    def take(self, origin: Origin) -> UpstreamConnection | None:
-        """An idle connection that still looks alive."""
-        idle = self._idle.get(origin)
-        while idle:
-            connection = idle.pop()
-            if connection.is_idle:
-                return connection
-        return None
-
-    async def dial(self, origin: Origin) -> UpstreamConnection:
-        """A new connection.
-
-        Raises:
-            DialError: when there is none within `http.connect_timeout`.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self.settings.connect_timeout):
-                if origin.port:
-                    _, connection = await loop.create_connection(
-                        lambda: UpstreamConnection(self, origin), origin.address, origin.port
-                    )
-                else:
-                    _, connection = await loop.create_unix_connection(
-                        lambda: UpstreamConnection(self, origin), origin.address
-                    )
-        except TimeoutError as exc:
-            raise DialError(origin, DialFailure.TIMEOUT) from exc
-        except ConnectionRefusedError as exc:
-            raise DialError(origin, DialFailure.REFUSED) from exc
-        except (OSError, socket.gaierror) as exc:
-            raise DialError(origin, DialFailure.UNREACHABLE) from exc
-        return connection
-
-    def give_back(self, connection: UpstreamConnection, now: float) -> None:
-        """Keep a connection whose last response ended cleanly."""
-        idle = self._idle.setdefault(connection.origin, deque())
-        if len(idle) >= self.settings.pool_size or not connection.is_idle:
-            connection.abort()
-            return
-        connection.idle_since = now
-        idle.append(connection)
-
-    def discard(self, connection: UpstreamConnection) -> None:
-        """Forget a connection that is gone."""
-        idle = self._idle.get(connection.origin)
-        if idle is not None and connection in idle:
-            idle.remove(connection)
-        if not idle:
-            self._idle.pop(connection.origin, None)
-
-    def expire(self, now: float) -> None:
-        """Close what has been idle for too long; the oldest stand at the left."""
-        horizon = now - self.settings.pool_idle_timeout
-        for idle in list(self._idle.values()):
-            while idle and idle[0].idle_since < horizon:
-                idle.popleft().abort()
-
-    def close_owner(self, owner: str) -> None:
-        """Close what is idle towards a workspace that is no more."""
-        for origin in [origin for origin in self._idle if origin.owner == owner]:
-            for connection in self._idle.pop(origin):
-                connection.abort()
-
-    def close(self) -> None:
-        """Close everything idle."""
-        for origin in list(self._idle):
-            self.close_owner(origin.owner)
+def _keep_alive_hint(head: ResponseHead) -> float | None:
+    """What `Keep-Alive: timeout=5` says, as the servers of Node.js and many others do (RFC 2068, section 19.7.1.1)."""
+    value = head.named.get(b"keep-alive")
+    match = _KEEP_ALIVE_HINT.search(value) if value else None
+    return float(match[1]) if match else None

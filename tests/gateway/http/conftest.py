@@ -3,12 +3,13 @@
 import asyncio
 import io
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import uvloop
 from pydantic import SecretStr
 
 from auth.access import AccessPolicy, GrantKeeper
@@ -156,6 +157,11 @@ async def open_world(**http: Any) -> AsyncIterator[World]:
             HttpDoor(chosen.http, gate, Recorder(metrics, open_log("info", log)), scheme="https")
         )
         yield World(door, table, gate, grants, sessions, cookies, metrics, log, stack)
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop, as in production: its transports differ from asyncio's in when they write, pause and close."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

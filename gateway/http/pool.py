@@ -1,0 +1,113 @@
+"""Connections towards workspaces that wait for a next visitor, and the way to new ones.
+
+They are kept per identity of a workspace, so an address that now belongs to another workspace starts from nothing.
+"""
+
+import asyncio
+import socket
+from enum import Enum
+
+from config.settings import HttpSettings
+from gateway.http.upstream import Origin, UpstreamConnection
+
+_HINT_MARGIN = 1  # seconds; a request that leaves when the server's time is nearly up would meet a closed door
+
+
+class DialFailure(Enum):
+    """Why there is no connection to a workspace."""
+
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+
+
+class DialError(Exception):
+    """The workspace could not be connected to. The upstream's fault."""
+
+    def __init__(self, origin: Origin, failure: DialFailure) -> None:
+        super().__init__(f"{origin.address}:{origin.port} {failure.value}")
+        self.failure = failure
+
+
+class Pool:
+    """Idle upstream connections, newest first, and the way to new ones."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self.settings = settings
+        self._idle: dict[Origin, dict[UpstreamConnection, float]] = {}
+        """Until when each may wait; in the order in which they began to."""
+
+    def __repr__(self) -> str:
+        return f"<Pool idle={sum(map(len, self._idle.values()))} origins={len(self._idle)}>"
+
+    def take(self, origin: Origin, now: float) -> UpstreamConnection | None:
+        """An idle connection that still looks alive."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection, until = idle.popitem()
+            if connection.is_idle and now < until:
+                return connection
+            connection.abort()
+        return None
+
+    async def dial(self, origin: Origin) -> UpstreamConnection:
+        """A new connection.
+
+        Raises:
+            DialError: when there is none within `http.connect_timeout`.
+        """
+        loop = asyncio.get_running_loop()
+
+        def create() -> UpstreamConnection:
+            return UpstreamConnection(self.settings, origin, self.discard)
+
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout):
+                if origin.port:
+                    _, connection = await loop.create_connection(create, origin.address, origin.port)
+                else:
+                    _, connection = await loop.create_unix_connection(create, origin.address)
+        except TimeoutError as exc:
+            raise DialError(origin, DialFailure.TIMEOUT) from exc
+        except ConnectionRefusedError as exc:
+            raise DialError(origin, DialFailure.REFUSED) from exc
+        except (OSError, socket.gaierror) as exc:
+            raise DialError(origin, DialFailure.UNREACHABLE) from exc
+        if not connection.is_idle:
+            raise DialError(origin, DialFailure.REFUSED)  # closed before it could be asked anything
+        return connection
+
+    def give_back(self, connection: UpstreamConnection, now: float) -> None:
+        """Keep a connection whose last response ended cleanly."""
+        idle = self._idle.setdefault(connection.origin, {})
+        if len(idle) >= self.settings.pool_size or not (connection.is_idle and connection.is_flushed):
+            connection.abort()
+            return
+        limit, hint = self.settings.pool_idle_timeout, connection.keep_alive_hint
+        idle[connection] = now + (limit if hint is None else min(limit, hint - _HINT_MARGIN))
+
+    def discard(self, connection: UpstreamConnection) -> None:
+        """Forget a connection that is gone."""
+        idle = self._idle.get(connection.origin)
+        if idle is not None:
+            idle.pop(connection, None)
+        if not idle:
+            self._idle.pop(connection.origin, None)
+
+    def expire(self, now: float) -> None:
+        """Close what has been idle for too long."""
+        for idle in list(self._idle.values()):
+            for connection in [connection for connection, until in idle.items() if until <= now]:
+                del idle[connection]
+                connection.abort()
+
+    def close_owner(self, owner: str) -> None:
+        """Close what is idle towards a workspace that is no more."""
+        for origin in [origin for origin in self._idle if origin.owner == owner]:
+            for connection in self._idle.pop(origin):
+                connection.abort()
+
+    def close(self) -> None:
+        """Close everything idle."""
+        for origin in list(self._idle):
+            self.close_owner(origin.owner)
