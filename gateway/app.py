@@ -8,7 +8,7 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from gateway.admin import serve_admin
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
 from gateway.http.record import Recorder
+from gateway.http.streams import Streams
 from gateway.http.upstream import Origin
 from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
@@ -42,15 +43,17 @@ from routing.table import RouteTable
 class Gateway:
     """All parts of one gateway process, open from `async with` to its end."""
 
-    def __init__(self, settings: Settings, log: Log) -> None:
+    def __init__(self, settings: Settings, log: Log, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._log = log
+        self._clock = clock
         self._parts = AsyncExitStack()
         self._is_open = False
         self.metrics = Metrics()
         self.table = RouteTable()
         self.http: HttpDoor | None = None
         self.ssh: SshDoor | None = None
+        self.streams: Streams | None = None
 
     def __repr__(self) -> str:
         return f"<Gateway {self.table!r} http={self.http!r} ssh={self.ssh!r}>"
@@ -109,9 +112,9 @@ class Gateway:
     async def _open_http(self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy) -> HttpDoor:
         settings = self._settings
         sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
-        sessions = MemorySessions(settings.sessions)
-        login = Login(settings.auth, gitlab, sealer, sessions)
-        grants, cookies = Grants(sealer), Cookies(secure=settings.auth.protocol == "https")
+        sessions = MemorySessions(settings.sessions, self._clock)
+        login = Login(settings.auth, gitlab, sealer, sessions, self._clock)
+        grants, cookies = Grants(sealer, self._clock), Cookies(secure=settings.auth.protocol == "https")
         portal = PortalParts(
             settings=settings,
             cookies=cookies,
@@ -124,22 +127,24 @@ class Gateway:
             directory=self.table,
             metrics=self.metrics,
             log=self._log,
-            clock=time.time,
+            clock=self._clock,
         )
         socket = await stack.enter_async_context(_serve_privately(build_portal(portal)))
         gate = Gate(
             settings,
             table=self.table,
             policy=policy,
-            keeper=GrantKeeper(policy, login, sessions),
+            keeper=GrantKeeper(policy, login, sessions, self._clock),
             grants=grants,
             sessions=sessions,
             cookies=cookies,
             portal=Origin("portal", str(socket), 0),
+            clock=self._clock,
         )
         recorder = Recorder(self.metrics, self._log)
         door = HttpDoor(settings.http, gate, recorder, scheme=settings.auth.protocol)
         await stack.enter_async_context(door)
+        self.streams = gate.streams
         await stack.enter_async_context(_running(gate.streams.watch()))
         return door
 

@@ -78,7 +78,7 @@ class Browser:
 
     def __init__(self, network: Network) -> None:
         self.cookies = CookieJar()
-        self._session = aiohttp.ClientSession(
+        self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(resolver=_Resolver(network), use_dns_cache=False),
             cookie_jar=aiohttp.DummyCookieJar(),  # ours keeps cookies to the host that set them
             timeout=aiohttp.ClientTimeout(total=None),  # the caller's limit covers a whole visit
@@ -92,14 +92,14 @@ class Browser:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self.session.close()
 
     async def fetch(
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Page:
         """One exchange as a program or a script on a page would make it. Redirects are not followed."""
-        sent = dict(headers or {}) | self._cookie_header(url)
-        async with self._session.request(
+        sent = dict(headers or {}) | self.cookie_header(url)
+        async with self.session.request(
             method, URL(url, encoded=True), headers=sent, data=body, allow_redirects=False
         ) as answer:
             content = await answer.read()
@@ -130,8 +130,8 @@ class Browser:
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A WebSocket as a script of the page at `url` would open it."""
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(url))
-        async with self._session.ws_connect(
-            URL(url, encoded=True), protocols=protocols, origin=origin, headers=self._cookie_header(url), max_msg_size=0
+        async with self.session.ws_connect(
+            URL(url, encoded=True), protocols=protocols, origin=origin, headers=self.cookie_header(url), max_msg_size=0
         ) as opened:
             yield opened
 
@@ -147,7 +147,7 @@ class Browser:
         }
         return await self.fetch(target, method="POST", headers=headers, body=fields.encode())
 
-    def _cookie_header(self, url: str) -> dict[str, str]:
+    def cookie_header(self, url: str) -> dict[str, str]:
         cookies = self.cookies.header(url)
         return {"Cookie": cookies} if cookies else {}
 

@@ -92,6 +92,7 @@ def site_app(name: str) -> web.Application:
     app.router.add_post("/upload", _upload)
     app.router.add_put("/upload", _upload)
     app.router.add_get("/events", _send_events)
+    app.router.add_get("/ws", _echo)
     app.router.add_get("/headers", _show_headers)
     app.router.add_get("/redirect", _redirect)
     app.router.add_route("*", "/status/{code:[2-5][0-9][0-9]}", _answer_status)

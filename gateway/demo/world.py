@@ -5,7 +5,8 @@ Nothing is shown, nothing is asked; what runs is described by the value that `op
 
 import secrets
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +63,15 @@ class OpenWorld:
 
     visit: World
     gateway: Gateway
+    state: GitLabState
     gitlab: StandInGitLab
+    routes: Path
+    """The route file."""
     sshd_kind: str
 
 
 @asynccontextmanager
-async def open_world(ports: Ports, log: Log) -> AsyncIterator[OpenWorld]:
+async def open_world(ports: Ports, log: Log, clock: Callable[[], float] = time.time) -> AsyncIterator[OpenWorld]:
     """Run the demo on these ports of the loopback address while the block runs.
 
     Raises:
@@ -75,7 +79,7 @@ async def open_world(ports: Ports, log: Log) -> AsyncIterator[OpenWorld]:
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="workspaces-demo-")))
-        state = GitLabState()
+        state = GitLabState(clock)
         gitlab = StandInGitLab(state)
         portal = f"http://{ZONE}:{ports.http}"
         client_id, secret = gitlab.register_application(f"{portal}/auth/callback")
@@ -85,7 +89,7 @@ async def open_world(ports: Ports, log: Log) -> AsyncIterator[OpenWorld]:
         routes = folder / "routes.yaml"
         routes.write_text(yaml.safe_dump({"workspaces": entries}, sort_keys=False))
         settings = _settings(ports, gitlab.url, client_id, secret, routes)
-        gateway = await stack.enter_async_context(Gateway(settings, log))
+        gateway = await stack.enter_async_context(Gateway(settings, log, clock))
         users = tuple(DemoUser(user.username, SecretStr(state.add_token(user))) for user in (ada, grace))
         visit = World(
             portal_url=portal,
@@ -99,7 +103,7 @@ async def open_world(ports: Ports, log: Log) -> AsyncIterator[OpenWorld]:
             stopped=STOPPED,
             host_template=f"{{port}}-{{name}}.{ZONE}:{ports.http}",
         )
-        yield OpenWorld(visit, gateway, gitlab, sshd_kind)
+        yield OpenWorld(visit, gateway, state, gitlab, routes, sshd_kind)
 
 
 async def _start_workspaces(
