@@ -35,6 +35,7 @@ def find_breaches(settings: Settings) -> Iterator[Breach]:
         yield from _tls(settings)
     if settings.ssh.enabled:
         yield from _ssh_door(settings)
+    yield from _workers(settings)
     yield from _ports(settings)
     yield from _files(settings)
     yield from _kubernetes_discovery(settings)
@@ -66,6 +67,12 @@ def _tls(settings: Settings) -> Iterator[Breach]:
         yield Breach((f"http.{missing}", f"http.{given}"), f"is needed where http.{given} is set")
     if http.tls_certificate is not None and settings.auth.protocol == "http":
         yield Breach(("auth.protocol", "http.tls_certificate"), "is http, but with http.tls_certificate it is https")
+
+
+def _workers(settings: Settings) -> Iterator[Breach]:
+    if settings.workers > 1 and settings.http.enabled and settings.sessions.store == "memory":
+        problem = "is more than 1, which needs the sessions in Redis: see sessions.store"
+        yield Breach(("workers", "sessions.store"), problem)
 
 
 def _key_length(path: str, key: str) -> Iterator[Breach]:

@@ -200,6 +200,8 @@ class Settings(Section):
     visibility: VisibilitySettings = VisibilitySettings()
     sessions: SessionSettings = SessionSettings()
     origins: OriginSettings = OriginSettings()
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share the ports; about one per core. With HTTP, more than one needs the sessions in Redis."""
     metrics_path: UrlPath = "/metrics"
     """Answered on the HTTP port only for hosts that are neither portal nor workspace: probes of existing charts."""
     log_level: Literal["debug", "info", "warn", "error"] = "info"

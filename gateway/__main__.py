@@ -9,10 +9,16 @@ import uvloop
 
 from config.load import SettingsError, load_settings, settings_help
 from gateway.app import serve
+from gateway.http.tls import TlsUnusable
+from gateway.listening import bind_listeners
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.internals import IncompatibleAsyncssh
 from gateway.telemetry import open_log
+from gateway.workers import Supervisor, WorkerFailed, inherit
 from routing.file import RouteFileError
+
+_FAULTS = (SettingsError, RouteFileError, HostKeyUnreadable, IncompatibleAsyncssh, TlsUnusable, WorkerFailed)
+"""What an operator can mend; anything else is a bug and shows its traceback."""
 
 USAGE = """\
 usage: python -m gateway serve --config FILE [--SETTING VALUE ...]
@@ -29,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
     match command:
         case "serve":
             return _serve(rest)
+        case "worker":
+            return _work(*rest)
         case "demo":
             return _demo(rest)
         case "help" | "-h" | "--help":
@@ -45,11 +53,26 @@ def _serve(argv: Sequence[str]) -> int:
         return 0
     try:
         settings = load_settings(argv)
-        uvloop.run(serve(settings, open_log(settings.log_level)))
-    except (SettingsError, RouteFileError, HostKeyUnreadable, IncompatibleAsyncssh) as exc:
+        log = open_log(settings.log_level)
+        if settings.workers > 1:
+            uvloop.run(Supervisor(settings, argv, log).run())
+        else:
+            with bind_listeners(settings) as listeners:
+                uvloop.run(serve(settings, log, listeners, lambda: log.info("gateway.open")))
+    except _FAULTS as exc:
         return _give_up(str(exc))
     except OSError as exc:
         return _give_up(exc.strerror or str(exc))
+    return 0
+
+
+def _work(admin: str, link: str, http: str, ssh: str, *argv: str) -> int:
+    """One of several workers; only a `Supervisor` starts it."""
+    try:
+        settings, inherited = load_settings(argv), inherit(admin, link, http, ssh)
+        uvloop.run(serve(settings, open_log(settings.log_level), inherited.listeners, inherited.say_ready))
+    except _FAULTS as exc:
+        return _give_up(str(exc))
     return 0
 
 

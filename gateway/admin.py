@@ -1,52 +1,39 @@
 """The operators' listener: alive, ready, metrics. On a port of its own, never behind a public host."""
 
-import os
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from config.settings import AdminSettings
-from gateway.telemetry import Metrics
 
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """What the listener tells of: one gateway, or several workers as one."""
 
-class _Readiness:
+    is_ready: Callable[[], bool]
     """Whether traffic should come here."""
-
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
-        self.is_ready = is_ready
+    render_metrics: Callable[[], Awaitable[bytes]]
 
 
-_READINESS = web.AppKey("readiness", _Readiness)
-_METRICS = web.AppKey("metrics", Metrics)
+_OPERATED = web.AppKey("operated", Operated)
 
 
 @asynccontextmanager
-async def serve_admin(settings: AdminSettings, metrics: Metrics, is_ready: Callable[[], bool]) -> AsyncIterator[None]:
-    """Serve /healthz, /readyz and /metrics while the block runs.
-
-    Raises:
-        OSError: if the address cannot be listened on.
-    """
+async def serve_admin(sockets: Sequence[socket.socket], operated: Operated) -> AsyncIterator[None]:
+    """Serve /healthz, /readyz and /metrics on listening sockets while the block runs."""
     app = web.Application()
-    app[_READINESS] = _Readiness(is_ready)
-    app[_METRICS] = metrics
+    app[_OPERATED] = operated
     app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await _listen(runner, settings)
+        for sock in sockets:
+            await web.SockSite(runner, sock).start()
         yield
     finally:
         await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, settings: AdminSettings) -> None:
-    try:
-        await web.TCPSite(runner, settings.address or None, settings.port).start()
-    except OSError as exc:
-        where = f"{settings.address or '*'}:{settings.port}"
-        raise OSError(exc.errno, f"the admin listener cannot listen on {where}: {os.strerror(exc.errno or 0)}") from exc
 
 
 async def _healthz(_request: web.Request) -> web.Response:
@@ -54,11 +41,11 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    if request.app[_READINESS].is_ready():
+    if request.app[_OPERATED].is_ready():
         return web.Response(text="ready\n")
     return web.Response(text="not ready\n", status=503)
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    body = request.app[_METRICS].render()
+    body = await request.app[_OPERATED].render_metrics()
     return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

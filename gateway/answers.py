@@ -65,6 +65,12 @@ REQUEST_TIMEOUT = Answer(408, "request_timeout", "Too slow", "The request did no
 EXPECTATION_FAILED = Answer(
     417, "expectation_failed", "This expectation is not understood", "The only one there is, is 100-continue."
 )
+MISDIRECTED = Answer(
+    421,
+    "misdirected",
+    "Wrong connection",
+    "This connection was made for another host name.",
+)
 HEAD_TOO_LARGE = Answer(
     431,
     "head_too_large",

@@ -24,12 +24,14 @@ from auth.login import Login
 from auth.seal import Sealer
 from auth.sessions import MemorySessions
 from config.settings import Settings
-from gateway.admin import serve_admin
+from gateway.admin import Operated, serve_admin
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
 from gateway.http.record import Recorder
 from gateway.http.streams import Streams
+from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
+from gateway.listening import Listeners
 from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
 from gateway.ssh.server import SshDoor
@@ -43,8 +45,12 @@ from routing.table import RouteTable
 class Gateway:
     """All parts of one gateway process, open from `async with` to its end."""
 
-    def __init__(self, settings: Settings, log: Log, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: Settings, log: Log, listeners: Listeners, clock: Callable[[], float] = time.time
+    ) -> None:
+        """The sockets of `listeners` belong to the caller."""
         self._settings = settings
+        self._listeners = listeners
         self._log = log
         self._clock = clock
         self._parts = AsyncExitStack()
@@ -67,7 +73,7 @@ class Gateway:
         """Open everything. GitLab need not be reachable yet.
 
         Raises:
-            OSError: if a port cannot be listened on.
+            TlsUnusable: if the certificate cannot be used.
             RouteFileError: if the routes cannot be read.
             HostKeyUnreadable, IncompatibleAsyncssh: if SSH cannot be served.
         """
@@ -98,15 +104,16 @@ class Gateway:
             self.table, self._route_source(), ended=self._end_workspace, metrics=self.metrics, log=self._log
         )
         writer.load()
-        await stack.enter_async_context(serve_admin(settings.admin, self.metrics, lambda: self.is_ready))
+        operated = Operated(lambda: self.is_ready, self._render_metrics)
+        await stack.enter_async_context(serve_admin(self._listeners.admin, operated))
         gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
         policy = AccessPolicy(gitlab, settings.visibility)
         if settings.http.enabled:
             self.http = await self._open_http(stack, gitlab, policy)
         if settings.ssh.enabled:
-            self.ssh = await stack.enter_async_context(
-                SshDoor(settings.ssh, self.table, policy, self.metrics, self._log)
-            )
+            sockets = self._listeners.ssh
+            door = SshDoor(settings.ssh, self.table, policy, self.metrics, self._log, sockets=sockets)
+            self.ssh = await stack.enter_async_context(door)
         await stack.enter_async_context(_running(writer.follow()))
 
     async def _open_http(self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy) -> HttpDoor:
@@ -142,11 +149,25 @@ class Gateway:
             clock=self._clock,
         )
         recorder = Recorder(self.metrics, self._log)
-        door = HttpDoor(settings.http, gate, recorder, scheme=settings.auth.protocol)
+        tls = self._open_tls()
+        if tls is not None:
+            await stack.enter_async_context(_running(tls.follow(self._log)))
+        door = HttpDoor(
+            settings.http, gate, recorder, scheme=settings.auth.protocol, sockets=self._listeners.http, tls=tls
+        )
         await stack.enter_async_context(door)
         self.streams = gate.streams
         await stack.enter_async_context(_running(gate.streams.watch()))
         return door
+
+    def _open_tls(self) -> DoorTls | None:
+        http = self._settings.http
+        if http.tls_certificate is None or http.tls_key is None:
+            return None
+        return DoorTls(http.tls_certificate, http.tls_key)
+
+    async def _render_metrics(self) -> bytes:
+        return self.metrics.render()
 
     def _route_source(self) -> RouteFile:
         settings = self._settings
@@ -167,13 +188,16 @@ class Gateway:
         self.metrics.gitlab_seconds.labels(endpoint).observe(seconds)
 
 
-async def serve(settings: Settings, log: Log) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then drain it; a second signal ends it at once."""
+async def serve(settings: Settings, log: Log, listeners: Listeners, opened: Callable[[], None]) -> None:
+    """Run a gateway until SIGTERM or SIGINT, then drain it; a second signal ends it at once.
+
+    `opened` is called when it is ready.
+    """
     loop, signalled = asyncio.get_running_loop(), asyncio.Event()
-    async with Gateway(settings, log) as gateway:
-        log.info("gateway.open", http=settings.http.port, ssh=settings.ssh.port, admin=settings.admin.port)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, signalled.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled.set)
+    async with Gateway(settings, log, listeners) as gateway:
+        opened()
         await signalled.wait()
         signalled.clear()
         log.info("gateway.draining")

@@ -32,6 +32,7 @@ from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.demo.visit import DemoUser, World
 from gateway.demo.workspace import WorkspaceServers
+from gateway.listening import bind_listeners
 from gateway.telemetry import Log
 
 LOOPBACK = "127.0.0.1"
@@ -75,7 +76,7 @@ async def open_world(ports: Ports, log: Log, clock: Callable[[], float] = time.t
     """Run the demo on these ports of the loopback address while the block runs.
 
     Raises:
-        OSError: if a port cannot be listened on.
+        CannotListen: if a port cannot be listened on.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="workspaces-demo-")))
@@ -89,7 +90,8 @@ async def open_world(ports: Ports, log: Log, clock: Callable[[], float] = time.t
         routes = folder / "routes.yaml"
         routes.write_text(yaml.safe_dump({"workspaces": entries}, sort_keys=False))
         settings = _settings(ports, gitlab.url, client_id, secret, routes)
-        gateway = await stack.enter_async_context(Gateway(settings, log, clock))
+        listeners = stack.enter_context(bind_listeners(settings))
+        gateway = await stack.enter_async_context(Gateway(settings, log, listeners, clock))
         users = tuple(DemoUser(user.username, SecretStr(state.add_token(user))) for user in (ada, grace))
         visit = World(
             portal_url=portal,

@@ -5,9 +5,9 @@ Everything that runs for an exchange runs in this door's task group, so that not
 
 import asyncio
 import itertools
-import os
 import secrets
-from collections.abc import Coroutine
+import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -16,27 +16,40 @@ from config.settings import HttpSettings
 from gateway.http.edge import ClientConnection
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
-from gateway.http.plane import Plane
+from gateway.http.plane import Plane, Work
 from gateway.http.pool import Pool
 from gateway.http.record import Recorder
 from gateway.http.registry import Registry
+from gateway.http.tls import DoorTls
 from gateway.http.tunnel import Tunnel
+from gateway.listening import BACKLOG, bind
 
 SWEEP_SECONDS = 1.0  # how late a time-out may be noticed; all of them are whole seconds
-BACKLOG = 1024  # connections the kernel holds for us while the loop is busy; a burst of browsers after an outage
 
 
 class HttpDoor:
     """The HTTPS and WebSocket door."""
 
-    def __init__(self, settings: HttpSettings, gate: Gate, recorder: Recorder, *, scheme: str) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        gate: Gate,
+        recorder: Recorder,
+        *,
+        scheme: str,
+        sockets: Sequence[socket.socket] = (),
+        tls: DoorTls | None = None,
+    ) -> None:
+        """`sockets` listen already; where none are given, the door binds its own when it opens."""
         self._settings = settings
+        self._sockets = sockets
+        self._tls = tls
         self._connections: Registry[ClientConnection] = Registry()
         self._tunnels: Registry[Tunnel] = Registry()
         self._pool = Pool(settings)
         self._tasks = asyncio.TaskGroup()
         self._is_draining = False
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         run, count = secrets.token_hex(4), itertools.count(1)
         self._plane = Plane(
             gate=gate,
@@ -48,6 +61,7 @@ class HttpDoor:
             tunnels=self._tunnels,
             new_request_id=lambda: f"{run}{next(count):08x}",
             is_draining=lambda: self._is_draining,
+            get_server_name=tls.get_server_name if tls else lambda _transport: None,
         )
 
     def __repr__(self) -> str:
@@ -56,30 +70,22 @@ class HttpDoor:
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        if self._server is None:
-            raise RuntimeError("the door is not open")
-        port: int = self._server.sockets[0].getsockname()[1]
+        port: int = self._servers[0].sockets[0].getsockname()[1]
         return port
 
     async def __aenter__(self) -> Self:
         """Open the door.
 
         Raises:
-            OSError: if the address cannot be listened on.
+            CannotListen: if there is no socket yet and none can be had.
         """
+        sockets = self._sockets or bind("HTTP", self._settings.address, self._settings.port)
         await self._tasks.__aenter__()
-        try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: ClientConnection(self._plane, self._settings, self._connections),
-                self._settings.address or None,
-                self._settings.port,
-                backlog=BACKLOG,
-            )
-        except OSError as exc:
-            await self._tasks.__aexit__(None, None, None)
-            where = f"{self._settings.address or '*'}:{self._settings.port}"
-            raise OSError(exc.errno, f"HTTP cannot listen on {where}: {os.strerror(exc.errno or 0)}") from exc
-        self._sweeper = self._spawn(self._sweep())
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            server = await loop.create_server(self._accept, sock=sock, backlog=BACKLOG, **self._tls_options())
+            self._servers.append(server)
+        self._sweeper = self._spawn(self._sweep)
         return self
 
     async def __aexit__(
@@ -99,8 +105,8 @@ class HttpDoor:
     def stop_accepting(self) -> None:
         """Take no new connection, and end each one after the answer it waits for."""
         self._is_draining = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in self._connections:
             connection.close_if_idle()
 
@@ -116,13 +122,20 @@ class HttpDoor:
         """Keep no connection to a workspace that is no more."""
         self._pool.close_owner(uid)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._tasks.create_task(self._guarded(coroutine))
+    def _accept(self) -> ClientConnection:
+        return ClientConnection(self._plane, self._settings, self._connections)
 
-    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _tls_options(self) -> dict[str, Any]:
+        # A client that stops in the middle of its handshake gets no longer than one in the middle of a head.
+        return {"ssl": self._tls.context, "ssl_handshake_timeout": self._settings.head_timeout} if self._tls else {}
+
+    def _spawn(self, work: Work) -> asyncio.Task[None]:
+        return self._tasks.create_task(self._guarded(work))
+
+    async def _guarded(self, work: Work) -> None:
         """Run a task so that a bug in it ends neither the door nor, by the task group, everybody's exchanges."""
         try:
-            await coroutine
+            await work()
         except Exception:  # noqa: BLE001 - whatever it is, it was one exchange's
             self._plane.recorder.crashed("")
 

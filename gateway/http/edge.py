@@ -12,7 +12,7 @@ from math import inf
 from typing import cast
 
 from config.settings import HttpSettings
-from gateway.answers import REQUEST_TIMEOUT, Answer
+from gateway.answers import MISDIRECTED, REQUEST_TIMEOUT, Answer
 from gateway.http.exchange import Exchange
 from gateway.http.headers import RequestHead
 from gateway.http.plane import Hold, Plane
@@ -76,6 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self.peer: str = (transport.get_extra_info("peername") or ("",))[0]  # none where it has left already
         self._connections.add(self)
         self._plane.recorder.metrics.http_connections.inc()
+        self._server_name = self._plane.get_server_name(transport)
         self._set_phase(_Phase.IDLE, self._settings.keep_alive_timeout)
 
     def data_received(self, data: bytes) -> None:
@@ -242,7 +243,10 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._phase = _Phase.BODY
             self._await_body()
-        exchange.start()
+        if self._server_name in (None, exchange.head.host):
+            exchange.start()
+        else:
+            exchange.reply(MISDIRECTED)
 
     def _await_body(self) -> None:
         if self._phase is _Phase.BODY:  # a client that we do not read from is not late

@@ -5,9 +5,8 @@ the client and who is closed after an exchange are decided here, once for all me
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import Any
 
 from gateway.answers import BROKEN_UPSTREAM, INTERNAL_ERROR, SEE_OTHER, Answer, answer_unreachable
 from gateway.http.decision import Ask, Decision, Forward, Redirect, Reply
@@ -19,7 +18,7 @@ from gateway.http.headers import (
     response_for_client,
     switching_protocols,
 )
-from gateway.http.plane import Client, Hold, Plane
+from gateway.http.plane import Client, Hold, Plane, Work
 from gateway.http.pool import DialError, DialFailure
 from gateway.http.record import REVOKED
 from gateway.http.tunnel import Tunnel
@@ -165,7 +164,7 @@ class Exchange:
             case Redirect(location, cookies):
                 self.reply(SEE_OTHER, [("Location", location), *(("Set-Cookie", cookie) for cookie in cookies)])
             case Ask(question):
-                self._spawn(self._ask(question))
+                self._spawn(lambda: self._ask(question))
 
     async def _ask(self, question: Callable[[], Awaitable[Decision]]) -> None:
         self._follow(await question())
@@ -178,7 +177,7 @@ class Exchange:
         if upstream is not None:
             self._send_head(upstream, reused=True)
         else:
-            self._spawn(self._dial(forward))
+            self._spawn(lambda: self._dial(forward))
 
     async def _dial(self, forward: Forward) -> None:
         pool = self._plane.pool
@@ -268,8 +267,7 @@ class Exchange:
         if upstream is not None:
             upstream.abort()
         if is_untouched and self._phase is _Phase.SENT and self._reused and self._forward and self._is_repeatable():
-            self._phase = _Phase.WAITING
-            self._spawn(self._dial(self._forward))
+            self._retry(self._forward)
             return
         self._plane.recorder.upstream_failed("broken", reason, self.request_id)
         if self._phase is _Phase.SENT:
@@ -288,6 +286,10 @@ class Exchange:
         else:
             self.client_gone(INTERNAL_ERROR.code)
             self._client.transport.abort()
+
+    def _retry(self, forward: Forward) -> None:
+        self._phase = _Phase.WAITING
+        self._spawn(lambda: self._dial(forward))
 
     def hold_request(self) -> None:
         self._client.hold(Hold.UPSTREAM)
@@ -345,12 +347,12 @@ class Exchange:
     def _write(self, data: bytes) -> None:
         self._client.transport.write(data)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._task = self._plane.spawn(self._guarded(coroutine))
+    def _spawn(self, work: Work) -> None:
+        self._task = self._plane.spawn(lambda: self._guarded(work))
 
-    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Work) -> None:
         try:
-            await coroutine
+            await work()
         except Exception:  # noqa: BLE001 - a bug met by one request must not end the others
             self.crash()
 

@@ -142,6 +142,11 @@ class ResponseHead:
     keep_alive: bool
 
     @property
+    def is_persistent(self) -> bool:
+        """Whether the workspace keeps the connection open, by its head alone; `keep_alive` knows of bodies too."""
+        return not self.http10 and b"close" not in tokens(self.named.get(b"connection", b""))
+
+    @property
     def content_length(self) -> int | None:
         value = self.named.get(b"content-length")
         return int(value) if value is not None else None

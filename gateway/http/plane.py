@@ -15,6 +15,9 @@ from gateway.http.record import Recorder
 from gateway.http.registry import Registry
 from gateway.http.tunnel import Tunnel
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""What a task does. Not yet a coroutine: one whose task is cancelled before it begins would never be awaited."""
+
 
 class Hold(Enum):
     """Why a client is not read from."""
@@ -56,7 +59,9 @@ class Plane:
     trusted: TrustedProxies
     recorder: Recorder
     scheme: bytes
-    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    spawn: Callable[[Work], asyncio.Task[None]]
     tunnels: Registry[Tunnel]
     new_request_id: Callable[[], str]
     is_draining: Callable[[], bool]
+    get_server_name: Callable[[asyncio.BaseTransport], str | None]
+    """The host that a client's TLS handshake named; None without TLS."""

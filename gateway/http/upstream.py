@@ -189,7 +189,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._start_head()
             return
         self._is_until_close = not head.chunked and head.content_length is None
-        self._keep_alive = head.keep_alive
+        self._keep_alive = head.keep_alive or (self._is_head_request and head.is_persistent)
         self.keep_alive_hint = _keep_alive_hint(head)
         self._has_progressed = True
         self._phase = _Phase.COMPLETE if self._is_head_request else _Phase.BODY

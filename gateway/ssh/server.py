@@ -1,12 +1,15 @@
 """The SSH door: listens, gives every client a `Connection`, and closes them all in an orderly way."""
 
 import asyncio
+import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import asyncssh
 
 from config.settings import SshSettings
+from gateway.listening import BACKLOG, bind
 from gateway.ssh import limits
 from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.connection import Connection, WorkspaceDirectory
@@ -19,7 +22,6 @@ from gateway.telemetry import Log, Metrics
 
 RESTARTING = "Gateway is restarting, reconnect"
 GONE = "The workspace is gone"
-_BACKLOG = 1024  # clients that wait to be accepted: a reconnecting office after a restart
 
 
 class SshDoor:
@@ -34,6 +36,7 @@ class SshDoor:
         log: Log,
         *,
         portal_url: str = "",
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -41,13 +44,14 @@ class SshDoor:
         self._log = log
         self._admission = Admission(access, Upstreams(settings), metrics, portal_url)
         self._options = client_leg_options(settings, load_host_keys(settings))
-        self._listener: asyncio.Server | None = None
+        self._sockets = sockets
+        self._listeners: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
 
     def __repr__(self) -> str:
-        return f"SshDoor(connections={len(self._connections)}, listening={self._listener is not None})"
+        return f"SshDoor(connections={len(self._connections)}, listening={bool(self._listeners)})"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -61,9 +65,9 @@ class SshDoor:
     @property
     def port(self) -> int:
         """The port listened on, also where the settings left the choice to the system."""
-        if self._listener is None:
+        if not self._listeners:
             raise RuntimeError("the SSH door is not open")
-        port: int = self._listener.sockets[0].getsockname()[1]
+        port: int = self._listeners[0].sockets[0].getsockname()[1]
         return port
 
     async def start(self) -> None:
@@ -71,17 +75,14 @@ class SshDoor:
         asyncssh.set_debug_level(1)  # at 3 it dumps packets, tokens included
         await check_asyncssh()
         loop = asyncio.get_running_loop()
-        address, port = self._settings.address, self._settings.port
-        try:
-            self._listener = await loop.create_server(self._accept, address or None, port, backlog=_BACKLOG)
-        except OSError as exc:
-            raise OSError(exc.errno, f"SSH cannot listen on {address or '*'}:{port}: {exc.strerror}") from exc
+        for sock in self._sockets or bind("SSH", self._settings.address, self._settings.port):
+            self._listeners.append(await loop.create_server(self._accept, sock=sock, backlog=BACKLOG))
 
     def stop_accepting(self) -> None:
         """New clients are refused by the system; those connected notice nothing."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
 
     async def drain(self, grace: float) -> None:
         """Waits until every client has left by itself, but `grace` seconds at most; then tells the rest and closes."""

@@ -1,0 +1,70 @@
+"""Adds up the metrics of several worker processes, so that one scrape tells of all of them. Pure.
+
+Counters and histograms of a worker that ended stay in the totals: a counter never goes down.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+_SAME_EVERYWHERE = frozenset(("workspaces_gateway_routes", "workspaces_gateway_workspaces"))
+"""Gauges of what every worker holds a copy of: adding them up would tell of routes that do not exist."""
+
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class Totals:
+    """The latest word of every worker, and the last word of those that ended."""
+
+    def __init__(self) -> None:
+        self._latest: dict[int, list[Metric]] = {}
+        self._ended: list[Metric] = []
+
+    def update(self, worker: int, exposition: str) -> None:
+        """What a worker's own metrics page says now."""
+        self._latest[worker] = list(text_string_to_metric_families(exposition))
+
+    def end(self, worker: int) -> None:
+        """The worker is no more: what it counted stays, what it held is gone."""
+        counted = [family for family in self._latest.pop(worker, []) if family.type != "gauge"]
+        self._ended = list(add_up([self._ended, counted]))
+
+    def render(self) -> bytes:
+        """The Prometheus text exposition of all workers together."""
+        return generate_latest(_Collected(add_up([self._ended, *self._latest.values()])))
+
+
+def add_up(expositions: Iterable[Iterable[Metric]]) -> Iterator[Metric]:
+    """One family of each name, with the samples of all of them added up."""
+    families: dict[str, Metric] = {}
+    values: dict[str, dict[_Key, float]] = {}
+    for exposition in expositions:
+        for family in exposition:
+            families.setdefault(family.name, family)
+            _add(values.setdefault(family.name, {}), family)
+    for name, family in families.items():
+        total = Metric(name, family.documentation, family.type)
+        for (sample, labels), value in values[name].items():
+            total.add_sample(sample, dict(labels), value)
+        yield total
+
+
+def _add(values: dict[_Key, float], family: Metric) -> None:
+    for sample in family.samples:
+        labels: Mapping[str, str] = sample.labels
+        key = (sample.name, tuple(labels.items()))
+        held = values.get(key, 0.0)
+        values[key] = max(held, sample.value) if family.name in _SAME_EVERYWHERE else held + sample.value
+
+
+class _Collected(Collector):
+    """What `generate_latest` takes, made of families that are there already."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

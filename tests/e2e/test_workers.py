@@ -1,0 +1,126 @@
+"""Several worker processes on the same ports."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Setup
+
+CLIENTS = 12  # enough that both of two workers get some, but for one run in two thousand
+
+
+@pytest.fixture
+def ssh_only(setup: Setup) -> Setup:
+    """Two workers that serve SSH alone, which needs no shared sessions."""
+    setup.settings["http"] = {"enabled": False}
+    setup.settings["workers"] = 2
+    return setup
+
+
+async def connect(setup: Setup) -> asyncio.StreamWriter:
+    """A client that has been greeted by a worker."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", setup.ports.ssh)
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"SSH-2.0-")
+    return writer
+
+
+def workers_of(process: asyncio.subprocess.Process) -> list[int]:
+    """The pids of the gateway's children, in the order in which they were started."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}").exists()
+
+
+async def metric(setup: Setup, name: str) -> float:
+    """The value of a metric, all labels added up."""
+    _, _, text = await setup.get(f"http://127.0.0.1:{setup.ports.admin}/metrics")
+    return sum(
+        float(value) for value in re.findall(rf"^workspaces_gateway_{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
+    )
+
+
+async def read_event(process: asyncio.subprocess.Process, name: str) -> dict[str, int]:
+    """The next log line of this event."""
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        while True:
+            line = json.loads(await process.stdout.readline())
+            if line["event"] == name:
+                return dict(line)
+
+
+async def test_metrics_add_up_over_the_workers(ssh_only: Setup) -> None:
+    """Whichever of them a client came to; what each holds a copy of is told once."""
+    async with ssh_only.serve():
+        writers = [await connect(ssh_only) for _ in range(CLIENTS)]
+        assert await metric(ssh_only, "ssh_connections") == CLIENTS
+        assert await metric(ssh_only, "workspaces") == 1
+        for writer in writers:
+            writer.close()
+
+
+async def test_a_killed_worker_is_replaced_and_nobody_is_turned_away(ssh_only: Setup) -> None:
+    """Clients who connect meanwhile are served by its successor."""
+    async with ssh_only.serve() as process:
+        children = workers_of(process)
+        os.kill(children[0], signal.SIGKILL)
+        died = await read_event(process, "worker.died")
+        writers = [await connect(ssh_only) for _ in range(CLIENTS)]
+        started = await read_event(process, "worker.started")
+
+        assert len(children) == 2
+        assert (died["worker"], started["worker"]) == (0, 0)
+        assert await metric(ssh_only, "ssh_connections") == CLIENTS
+        for writer in writers:
+            writer.close()
+
+
+async def test_sigterm_drains_all_of_them(ssh_only: Setup) -> None:
+    """Exit status 0, and no worker is left."""
+    async with ssh_only.serve() as process:
+        children = workers_of(process)
+        process.terminate()
+        async with asyncio.timeout(20):
+            await process.communicate()
+
+    assert process.returncode == 0
+    assert not any(is_running(child) for child in children)
+
+
+async def test_workers_do_not_outlive_a_parent_that_was_killed(ssh_only: Setup) -> None:
+    """Nobody would replace or drain them."""
+    async with ssh_only.serve() as process:
+        process.kill()
+        async with asyncio.timeout(20):
+            await process.communicate()  # the workers hold the other end of its output until they end
+
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", ssh_only.ports.ssh)
+
+
+async def test_a_worker_that_cannot_start_ends_the_gateway(ssh_only: Setup) -> None:
+    """With its own word and status 1, instead of being tried again for ever."""
+    ssh_only.routes["workspaces"][0]["ports"][0]["port"] = "many"
+    status, said = await ssh_only.fail()
+
+    assert status == 1
+    assert "workspaces.0.ports.0.port" in said
+    assert "before it was ready" in said
+
+
+async def test_with_http_they_need_shared_sessions(setup: Setup) -> None:
+    """A sign-in would be known to one worker only."""
+    setup.settings["workers"] = 2
+    status, said = await setup.fail()
+
+    assert status == 1
+    assert "sessions.store" in said

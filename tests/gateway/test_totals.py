@@ -1,0 +1,65 @@
+"""The metrics of several workers as one."""
+
+import pytest
+
+from gateway.telemetry import Metrics
+from gateway.totals import Totals
+
+
+def worker(sign_ins: int, tunnels: int, routes: int, seconds: float) -> str:
+    """What the metrics page of one worker says."""
+    metrics = Metrics()
+    metrics.sign_ins.labels("ok").inc(sign_ins)
+    metrics.http_tunnels.set(tunnels)
+    metrics.routes.set(routes)
+    metrics.http_seconds.labels("workspace").observe(seconds)
+    return metrics.render().decode()
+
+
+@pytest.fixture
+def totals() -> Totals:
+    """Two workers."""
+    totals = Totals()
+    totals.update(1, worker(sign_ins=3, tunnels=2, routes=7, seconds=0.002))
+    totals.update(2, worker(sign_ins=4, tunnels=5, routes=7, seconds=0.2))
+    return totals
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'workspaces_gateway_sign_ins_total{result="ok"} 7.0',
+        "workspaces_gateway_http_tunnels 7.0",
+        "workspaces_gateway_routes 7.0",
+        'workspaces_gateway_http_request_seconds_count{to="workspace"} 2.0',
+        'workspaces_gateway_http_request_seconds_bucket{le="0.005",to="workspace"} 1.0',
+    ],
+)
+def test_counters_gauges_and_histograms_add_up(totals: Totals, line: str) -> None:
+    """Only what every worker holds a copy of does not."""
+    assert line in totals.render().decode().splitlines()
+
+
+def test_what_a_worker_says_later_replaces_what_it_said(totals: Totals) -> None:
+    """A scrape is no event."""
+    totals.update(2, worker(sign_ins=5, tunnels=0, routes=7, seconds=1))
+
+    assert 'workspaces_gateway_sign_ins_total{result="ok"} 8.0' in totals.render().decode()
+
+
+def test_what_an_ended_worker_counted_stays_and_what_it_held_goes(totals: Totals) -> None:
+    """Also when another one ends after it."""
+    totals.end(1)
+    totals.end(2)
+    totals.update(3, worker(sign_ins=1, tunnels=1, routes=7, seconds=1))
+
+    lines = totals.render().decode().splitlines()
+    assert 'workspaces_gateway_sign_ins_total{result="ok"} 8.0' in lines
+    assert "workspaces_gateway_http_tunnels 1.0" in lines
+
+
+def test_a_worker_that_never_said_anything_may_end(totals: Totals) -> None:
+    """It died before the first scrape."""
+    totals.end(9)
+
+    assert 'workspaces_gateway_sign_ins_total{result="ok"} 7.0' in totals.render().decode()
