@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import ssl
 
 import pytest
+import trustme
 
 from tests.e2e.conftest import CLIENT_SECRET, SIGNING_KEY, Setup
 
@@ -127,6 +129,34 @@ async def test_a_route_file_that_breaks_later_changes_nothing(setup: Setup) -> N
         )
 
     assert (public, gone) == (502, 404)
+
+
+@pytest.mark.parametrize(
+    ("asked", "host", "status"),
+    [
+        ("3000-apple-bear-blue", "3000-apple-bear-blue", 502),
+        ("3000-apple-bear-blue", "60001-apple-bear-blue", 421),
+    ],
+)
+async def test_tls_at_the_door_serves_only_the_host_of_the_handshake(
+    setup: Setup, asked: str, host: str, status: int
+) -> None:
+    """What was checked against one certificate must not be used for another host."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("*.workspaces.localhost")
+    certificate.private_key_and_cert_chain_pem.write_to_path(setup.folder / "tls.pem")
+    setup.settings["http"] |= dict.fromkeys(("tls_certificate", "tls_key"), str(setup.folder / "tls.pem"))
+    setup.settings["auth"] |= {"protocol": "https", "redirect_uri": "https://workspaces.localhost/auth/callback"}
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with setup.serve():
+        name = f"{asked}.workspaces.localhost"
+        reader, writer = await asyncio.open_connection("127.0.0.1", setup.ports.http, ssl=context, server_hostname=name)
+        writer.write(f"GET / HTTP/1.1\r\nHost: {host}.workspaces.localhost\r\n\r\n".encode())
+        answer = await reader.readline()
+        writer.close()
+
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 async def wait_for(output: asyncio.StreamReader, text: bytes) -> None:
