@@ -7,6 +7,7 @@ a connection: one workspace, one user name, one check at a time, one budget of t
 import asyncio
 import re
 import time
+import traceback
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,6 +22,8 @@ from gateway.ssh.parting import Parting, make_printable
 from gateway.ssh.relay import Relay
 from gateway.telemetry import Log, Metrics
 from routing.model import Workspace
+
+FAILED = "The gateway failed, try again"
 
 _PROMPT = "GitLab token as password: "  # sshpass and asyncssh recognise a prompt by "password"
 _WORKSPACE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label, as the name is that of a Service
@@ -120,6 +123,8 @@ class Connection(asyncssh.SSHServer):
         return True
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:  # noqa: ARG002
+        if self._budget.is_spent:  # a client may abandon a prompt for the next one
+            raise _no_more_tries()
         return "", "", "", [(_PROMPT, False)]
 
     async def validate_kbdint_response(self, username: str, responses: KbdIntResponse) -> bool:  # noqa: ARG002
@@ -163,7 +168,11 @@ class Connection(asyncssh.SSHServer):
         token = parse_token(answer)
         if token is None:
             return Rejected("malformed_token")
-        return await self._admission.ask(self._workspace, token)
+        try:
+            return await self._admission.ask(self._workspace, token)
+        except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is, is this connection's alone
+            self._log.error("ssh.failed", error=_describe(exc))
+            return TurnedAway("internal", FAILED, asyncssh.DISC_BY_APPLICATION)
 
     def _refuse(self, method: str, outcome: Rejected | TurnedAway) -> None:
         self._reason = outcome.reason
@@ -190,6 +199,12 @@ class Connection(asyncssh.SSHServer):
         seconds = round(time.monotonic() - self._started, 3)
         log("ssh.closed", reason=reason, seconds=seconds, bytes=self._relay.relayed_bytes if self._relay else 0)
         self._on_end(self)
+
+
+def _describe(exc: Exception) -> str:
+    """What failed and where, without its text, which might hold the token."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    return f"{type(exc).__name__} in {frames[-1].name}, line {frames[-1].lineno} of {frames[-1].filename}"
 
 
 def _no_more_tries() -> asyncssh.DisconnectError:

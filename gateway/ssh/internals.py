@@ -32,6 +32,8 @@ _PRIVATE_STATE = (
     *("_all_server_host_keys", "_protocol_factory", "_server_host_keys", "_session_id", "_transport"),
 )
 
+_OLDEST = (2, 24, 1)  # older ones let a peer declare packets of 4 GiB and swap the user name during a check
+
 
 class IncompatibleAsyncssh(Exception):
     """This asyncssh does not fit the gateway's relay, which therefore refuses to start."""
@@ -336,8 +338,9 @@ class WorkspaceLeg(Leg, asyncssh.SSHClientConnection):
 
 def check_hooks(connection: SSHConnection) -> None:
     """Raises where asyncssh, as one plain `connection` shows it, lacks a name that this module overrides or reads."""
-    if version := asyncssh.__version__ < "2.24.1":  # older ones let a peer declare packets of 4 GiB
-        raise IncompatibleAsyncssh(f"asyncssh {version} is too old")
+    version = tuple(int(number) for number in asyncssh.__version__.split(".")[:3])
+    if version < _OLDEST:
+        raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} is too old")
     missing = [name for name in (*_PRIVATE_METHODS, *_PRIVATE_STATE) if not hasattr(connection, name)]
     if missing:
         raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} has no {', '.join(missing)}")

@@ -1,0 +1,98 @@
+"""Host keys survive what shells and Windows do to them; one that cannot be used is named and never shown."""
+
+import base64
+import re
+import subprocess
+import traceback
+from pathlib import Path
+
+import asyncssh
+import pytest
+from pydantic import SecretStr
+
+from config.settings import SshSettings
+from gateway.demo.sshd import WorkspaceSshd
+from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
+from routing.model import Endpoint
+from tests.gateway.ssh.conftest import LOOPBACK, Bench
+
+KEY = asyncssh.generate_private_key("ssh-ed25519")
+OPENSSH = KEY.export_private_key().decode()
+PKCS8 = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_key("pkcs8-pem").decode()
+ENCRYPTED = KEY.export_private_key("pkcs8-pem", passphrase="secret").decode()
+BODY = OPENSSH.splitlines()[1:-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [OPENSSH, OPENSSH.rstrip("\n"), OPENSSH.replace("\n", "\r\n"), f"\n  {OPENSSH}\n\n", PKCS8, PKCS8.rstrip()],
+    ids=["as is", "lost newline", "CRLF", "padded", "PKCS 8", "PKCS 8 without newline"],
+)
+def test_a_key_is_read_however_it_was_pasted(text: str) -> None:
+    assert len(load_host_keys(SshSettings(host_key=SecretStr(text)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (OPENSSH.replace(BODY[1], BODY[1][::-1]), "ssh.host_key"),
+        (OPENSSH.replace(BODY[0], BODY[0][:40]), "ssh.host_key"),
+        ("\n".join(BODY), "ssh.host_key is no private key in PEM or OpenSSH format"),
+        (OPENSSH[:-40], "ssh.host_key"),
+        (ENCRYPTED, "ssh.host_key is encrypted; use a key without a passphrase"),
+        (KEY.export_public_key().decode(), "ssh.host_key is no private key in PEM or OpenSSH format"),
+        ("\udcff" + OPENSSH, "ssh.host_key"),
+    ],
+    ids=["damaged", "cut line", "no frame", "cut end", "encrypted", "public", "binary"],
+)
+def test_a_key_that_cannot_be_used_is_named_and_not_shown(text: str, problem: str) -> None:
+    with pytest.raises(HostKeyUnreadable) as caught:
+        load_host_keys(SshSettings(host_key=SecretStr(text)))
+
+    shown = "".join(traceback.format_exception(caught.value, chain=True))
+    assert problem in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert not [piece for piece in re.findall(r"[A-Za-z0-9+/=]{12,}", text) if piece in shown]
+
+
+def test_a_key_of_ssh_keygen_with_a_passphrase_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", path), check=True)  # noqa: S603, S607
+
+    with pytest.raises(HostKeyUnreadable, match="is encrypted; use a key without a passphrase"):
+        load_host_keys(SshSettings(host_key_files=(path,)))
+
+
+def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(base64.b64decode(BODY[0] + "=="))
+
+    with pytest.raises(HostKeyUnreadable, match=rf"{tmp_path}/bad "):
+        load_host_keys(SshSettings(host_key_files=(tmp_path / "bad",)))
+    with pytest.raises(HostKeyUnreadable, match=f"{tmp_path}/none: No such file"):
+        load_host_keys(SshSettings(host_key_files=(tmp_path / "none",)))
+
+
+def test_no_key_at_all_says_what_to_set() -> None:
+    with pytest.raises(HostKeyUnreadable, match=r"set ssh\.host_key or ssh\.host_key_files"):
+        load_host_keys(SshSettings())
+
+
+async def test_every_type_of_key_is_used_and_announced(bench: Bench, sshd: WorkspaceSshd, tmp_path: Path) -> None:
+    files = []
+    for kind in ("ecdsa-sha2-nistp256", "ssh-rsa"):
+        files.append(tmp_path / kind)
+        asyncssh.generate_private_key(kind).write_private_key(files[-1])
+    gateway = await bench.open_door(Endpoint(LOOPBACK, sshd.port), host_key_files=tuple(files))
+    learned = await gateway.ssh("-v", "-o", "UpdateHostKeys=yes", "true")
+    known_hosts = gateway.folder / "known_hosts"
+    known = known_hosts.read_text()
+
+    assert learned.err.count("Learned new hostkey") == 2, learned.err
+    assert {line.split()[1] for line in known.splitlines()} == {"ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"}
+    for alg in ("rsa-sha2-256", "rsa-sha2-512", "ecdsa-sha2-nistp256", "ssh-ed25519"):
+        known_hosts.write_text(known)  # ssh forgets the keys it was told not to use
+        done = await gateway.ssh("-v", "-o", f"HostKeyAlgorithms={alg}", "-o", "UpdateHostKeys=yes", "true")
+        assert (done.code, "bad signature" in done.err) == (0, False), done.err
+        assert f"host key algorithm: {alg}" in done.err
+    assert (await gateway.ssh("-o", "HostKeyAlgorithms=ssh-rsa", "true")).code == 255
