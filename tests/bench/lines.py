@@ -126,7 +126,7 @@ def _tunnels(bench: Bench) -> Iterator[Sample]:
 def _latency(bench: Bench) -> Iterator[Sample]:
     direct = {"p50": 0.0, "p99": 0.0}
     for number, peer in bench.interleaved():
-        found = load.latencies(peer.target("pages"), MEASURE_SECONDS / 2)
+        found = load.latencies(peer.target("other"), MEASURE_SECONDS / 2)
         for metric, part in (("p50", 0.5), ("p99", 0.99)):
             value = load.percentile(found, part) * 1e6
             yield Sample("latency", metric, peer.name, number, value)

@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.bench.origins import CHUNK, accept_key, field, read_head, swallow
 
 PAGE_END = b".\n"  # of the small page, and of nothing before it
+REAL_TIME = 10  # priority of the one who asks for a latency, and of the workspace it asks
 _TIMEOUT = struct.pack("ll", 30, 0)  # s; nothing takes a tenth of it unless it hangs
 _KEY = base64.b64encode(b"sixteen bytes!!!")
 _MESSAGE = b"m" * 1024
@@ -116,7 +117,7 @@ def upload(target: Target, file: Path) -> Transfer:
 def latencies(target: Target, seconds: float, *, pause: float = 0) -> list[float]:
     """Seconds per small request, one after the other on one connection; sorted."""
     request, found = target.request("GET", "/"), []
-    with target.connect() as sock:
+    with _real_time(), target.connect() as sock:
         end = time.perf_counter() + seconds
         while (started := time.perf_counter()) < end:
             sock.sendall(request)
@@ -127,6 +128,20 @@ def latencies(target: Target, seconds: float, *, pause: float = 0) -> list[float
             if pause:
                 time.sleep(pause)
     return sorted(found)
+
+
+@contextmanager
+def _real_time() -> Iterator[None]:
+    """What else runs on this core must not count as latency of a proxy; without the right to it, it does."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REAL_TIME))
+    except PermissionError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def percentile(ordered: list[float], part: float) -> float:
@@ -160,7 +175,7 @@ def open_websocket(target: Target) -> socket.socket:
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
-        f"Origin: https://{target.host}",
+        f"Origin: http://{target.host}",
     )
     sock.sendall(target.request("GET", "/", *upgrade, f"Sec-WebSocket-Key: {_KEY.decode()}"))
     head, rest = read_head(sock)

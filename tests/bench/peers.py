@@ -4,6 +4,7 @@ All are reached by the same host names with the same request bytes; nginx and Ca
 for the grant in the cookie. The workspaces behind them are the same processes.
 """
 
+import asyncio
 import getpass
 import json
 import os
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,9 @@ from auth.cookies import Cookies
 from auth.grants import Grants
 from auth.model import Grant, Visibility
 from auth.seal import Sealer
-from tests.bench.load import PAGE_END, Target
+from auth.sessions import session_ref
+from tests.bench.gitlab import USER, WORKSPACES, sign_in
+from tests.bench.load import PAGE_END, REAL_TIME, Target
 from tests.bench.process import Program, wait_until
 
 PROXY_CORE, LOAD_CORE = 0, 1
@@ -39,6 +42,8 @@ ROOT = Path(__file__).parents[2]
 ZONE = "ws.example.dev"
 SERVICES = {"pages": "3000-bench", "sink": "3001-bench", "echo": "3002-bench", "other": "3000-other"}
 """Two workspaces: `bench` with three web servers, and its neighbour `other`."""
+GATEWAYS = 3  # the one that all lines use, a fresh one for the tunnels, and one with many routes
+GRANT_SECONDS = 86400
 _SIGNING_KEY = secrets.token_hex(32)
 
 NGINX = """\
@@ -97,6 +102,9 @@ http://{host}:{port} {{
 }}
 """
 
+_NOBODY = Grant("", "", "", 1, USER, session_ref(SecretStr("")), Visibility.PRIVATE, 0, 0)
+"""For those who do not look at a grant: theirs is as long as any."""
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -105,11 +113,13 @@ class Peer:
     name: str
     ports: dict[str, int]
     """By service; a proxy has the same one for all."""
+    visitor: Grant = field(repr=False)
+    """A grant whose holder the gateway knows; those for all hosts are made after it."""
     program: Program | None = field(repr=False, default=None)
 
     def target(self, service: str) -> Target:
         host = f"{SERVICES[service]}.{ZONE}"
-        return Target(self.ports[service], host, _cookie(host))
+        return Target(self.ports[service], host, _cookie(host, self.visitor))
 
     def cpu_seconds(self) -> float:
         return self.program.cpu_seconds() if self.program else 0.0
@@ -128,29 +138,36 @@ class Site:
         self.big_file = self.folder / "pages" / "big"
         self._write_pages()
         ports = {service: free_port() for service in SERVICES}
+        nginx = {}
         for service in ("pages", "other"):
             listen = NGINX_WORKSPACE.format(port=ports[service], files=self.folder / "pages", page=PAGE)
-            self._start(f"workspace-{service}", LOAD_CORE, partial(_nginx, http=listen))
+            nginx[service] = self._start(f"workspace-{service}", LOAD_CORE, partial(_nginx, http=listen))
         for service in ("sink", "echo"):
             command = [sys.executable, "-m", "tests.bench.origins", service, str(ports[service])]
             self._start(f"workspace-{service}", LOAD_CORE, partial(_as_is, command=command))
-        self.direct = Peer("direct", ports)
+        self.direct = Peer("direct", ports, _NOBODY)
+        self._gateway_ports = [free_port() for _ in range(GATEWAYS)]
+        self._gitlab = self._start_gitlab()
         for port in ports.values():
             wait_until(partial(_is_open, port), f"workspace on {port}", START_SECONDS)
+        nginx["other"].hurry(REAL_TIME)  # the workspace whose latency counts
 
     @contextmanager
     def gateway(self, name: str = "gateway", *, routes: int = 0) -> Iterator[Peer]:
         """The gateway, with this many routes beside those of the workspaces."""
-        port = free_port()
+        port = self._gateway_ports.pop()
 
         def prepare(folder: Path) -> list[str]:
             (folder / "routes.yaml").write_text(self._routes(routes))
-            (folder / "settings.yaml").write_text(yaml.safe_dump(_settings(folder, port)))
+            (folder / "settings.yaml").write_text(yaml.safe_dump(self._settings(folder, port)))
             return [sys.executable, *_runner(), "serve", "--config", str(folder / "settings.yaml")]
 
-        seconds = LOAD_ROUTES_SECONDS if routes else START_SECONDS
-        with self._peer(name, port, prepare, seconds) as peer:
-            yield peer
+        with ExitStack() as stack:
+            program = self._start(name, PROXY_CORE, prepare, stack)
+            seconds = LOAD_ROUTES_SECONDS if routes else START_SECONDS
+            wait_until(partial(_is_open, port), f"{name} on {port}", seconds, program)
+            visitor = asyncio.run(sign_in(port, ZONE, f"{SERVICES['pages']}.{ZONE}", _grants()))
+            yield Peer(name, dict.fromkeys(SERVICES, port), visitor, program)
 
     @contextmanager
     def nginx(self) -> Iterator[Peer]:
@@ -164,7 +181,7 @@ class Site:
             )
             return _nginx(folder, NGINX_PROXY.format(folder=folder) + "".join(sites))
 
-        with self._peer("nginx", port, prepare, START_SECONDS) as peer:
+        with self._peer("nginx", port, prepare) as peer:
             yield peer
 
     @contextmanager
@@ -180,15 +197,15 @@ class Site:
             (folder / "Caddyfile").write_text(CADDY + "".join(sites))
             return [find_program("caddy"), "run", "--config", str(folder / "Caddyfile")]
 
-        with self._peer("Caddy", port, prepare, START_SECONDS) as peer:
+        with self._peer("Caddy", port, prepare) as peer:
             yield peer
 
     @contextmanager
-    def _peer(self, name: str, port: int, prepare: Callable[[Path], list[str]], seconds: float) -> Iterator[Peer]:
+    def _peer(self, name: str, port: int, prepare: Callable[[Path], list[str]]) -> Iterator[Peer]:
         with ExitStack() as stack:
             program = self._start(name, PROXY_CORE, prepare, stack)
-            peer = Peer(name, dict.fromkeys(SERVICES, port), program)
-            wait_until(peer.target("pages").answers, f"{name} on {port}", seconds, program)
+            peer = Peer(name, dict.fromkeys(SERVICES, port), _NOBODY, program)
+            wait_until(peer.target("pages").answers, f"{name} on {port}", START_SECONDS, program)
             yield peer
 
     def _start(
@@ -199,6 +216,29 @@ class Site:
         program = Program(prepare(folder), core=core, output=folder / "output", folder=ROOT)
         (stack or self._stack).callback(program.stop)
         return program
+
+    def _start_gitlab(self) -> dict[str, str]:
+        """What the gateway needs to know of it."""
+        uris = [f"{_portal(port)}/auth/callback" for port in self._gateway_ports]
+        command = [sys.executable, "-m", "tests.bench.gitlab", *uris]
+        program = self._start("gitlab", LOAD_CORE, partial(_as_is, command=command))
+        wait_until(lambda: program.output.read_bytes().endswith(b"}\n"), "GitLab", START_SECONDS, program)
+        told: dict[str, str] = json.loads(program.output.read_text())
+        return told
+
+    def _settings(self, folder: Path, port: int) -> dict[str, Any]:
+        return {
+            "auth": {
+                **self._gitlab,
+                "redirect_uri": f"{_portal(port)}/auth/callback",
+                "signing_key": _SIGNING_KEY,
+                "protocol": "http",
+            },
+            "http": {"address": "127.0.0.1", "port": port},
+            "ssh": {"enabled": False},
+            "admin": {"address": "127.0.0.1", "port": free_port()},
+            "routing": {"file": str(folder / "routes.yaml")},
+        }
 
     def _write_pages(self) -> None:
         self.big_file.parent.mkdir()
@@ -268,26 +308,14 @@ def _runner() -> list[str]:
     return ["-m", os.environ.get("GATEWAY_MODULE", "gateway")]
 
 
-def _settings(folder: Path, port: int) -> dict[str, Any]:
-    return {
-        "auth": {
-            "host": "http://127.0.0.1:1",
-            "client_id": "bench",
-            "client_secret": "bench",
-            "redirect_uri": f"https://{ZONE}/auth/callback",
-            "signing_key": _SIGNING_KEY,
-        },
-        "http": {"address": "127.0.0.1", "port": port},
-        "ssh": {"enabled": False},
-        "admin": {"address": "127.0.0.1", "port": free_port()},
-        "routing": {"file": str(folder / "routes.yaml")},
-    }
+def _portal(port: int) -> str:
+    return f"http://{ZONE}:{port}"
 
 
 def _workspace(name: str, ports: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "name": name,
-        "id": name,
+        "id": WORKSPACES.get(name, name),
         "uid": f"uid-{name}",
         "host_template": "{{.port}}-" + f"{name}.{ZONE}",
         "address": "127.0.0.1",
@@ -300,19 +328,22 @@ def _port(number: int, port: int) -> dict[str, Any]:
     return {"port": port, "target_port": number, "visibility": "private"}
 
 
-def _cookie(host: str) -> str:
-    """The owner's grant for a host, as a browser sends it back; too young for GitLab to be asked again."""
-    now = time.time()
-    name = host.partition(".")[0].partition("-")[2]
-    grant = Grant(
+def _grants() -> Grants:
+    return Grants(Sealer([SecretStr(_SIGNING_KEY)]))
+
+
+def _cookie(host: str, visitor: Grant) -> str:
+    """The owner's grant for a host, as a browser sends it back.
+
+    It lives longer than the gateway's own, so that it needs no renewal while it is used.
+    """
+    now, name = time.time(), host.partition(".")[0].partition("-")[2]
+    grant = replace(
+        visitor,
         host=host,
-        workspace_id=name,
+        workspace_id=str(WORKSPACES[name]),
         workspace_uid=f"uid-{name}",
-        user_id=1,
-        username="ada",
-        session_ref="0" * 64,
-        visibility=Visibility.PRIVATE,
         issued=now,
-        expires=now + 86400,
+        expires=now + GRANT_SECONDS,
     )
-    return f"{Cookies(secure=True).grant}={Grants(Sealer([SecretStr(_SIGNING_KEY)])).seal_grant(grant)}"
+    return f"{Cookies(secure=False).grant}={_grants().seal_grant(grant)}"

@@ -132,7 +132,7 @@ def machine() -> str:
 
 
 def _said(*command: str) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603 - fixed words
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603 - the commands are fixed
     return done.stdout.strip().partition("\n")[0]
 
 
