@@ -39,7 +39,7 @@ def main() -> int:
                 samples += LINES[name](bench)
             except (RuntimeError, OSError) as exc:
                 failed.append(name)
-                say(f"{name}: failed: {exc}")
+                say(f"{name}: failed: {exc!r}")
             say(f"{name}: {time.monotonic() - started:.0f} s")
     is_whole = list(chosen) == list(LINES) and rounds >= ROUNDS_MIN and not failed
     folder = ROOT / "tests" / "bench" / "results" if is_whole else ROOT / "tests" / "output"

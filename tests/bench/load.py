@@ -48,14 +48,14 @@ class Target:
         lines = (f"{method} {path} HTTP/1.1", f"Host: {self.host}", f"Cookie: {self.cookie}", *fields)
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    def answers(self) -> bool:
-        """Whether the workspace can be reached through it."""
+    def status(self) -> int:
+        """Of the small page; 0 while nobody answers."""
         try:
             with self.connect() as sock:
                 sock.sendall(self.request("GET", "/"))
-                return read_head(sock)[0].split(b" ", 2)[1:2] == [b"200"]
+                return int(read_head(sock)[0][9:12] or b"0")
         except OSError:
-            return False
+            return 0
 
 
 @dataclass(frozen=True, slots=True)

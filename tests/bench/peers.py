@@ -165,9 +165,11 @@ class Site:
         with ExitStack() as stack:
             program = self._start(name, PROXY_CORE, prepare, stack)
             seconds = LOAD_ROUTES_SECONDS if routes else START_SECONDS
-            wait_until(partial(_is_open, port), f"{name} on {port}", seconds, program)
+            peer = Peer(name, dict.fromkeys(SERVICES, port), _NOBODY, program)
+            stranger = replace(peer.target("pages"), cookie="")
+            wait_until(lambda: stranger.status() > 0, f"{name} on {port}", seconds, program)
             visitor = asyncio.run(sign_in(port, ZONE, f"{SERVICES['pages']}.{ZONE}", _grants()))
-            yield Peer(name, dict.fromkeys(SERVICES, port), visitor, program)
+            yield replace(peer, visitor=visitor)
 
     @contextmanager
     def nginx(self) -> Iterator[Peer]:
@@ -205,7 +207,7 @@ class Site:
         with ExitStack() as stack:
             program = self._start(name, PROXY_CORE, prepare, stack)
             peer = Peer(name, dict.fromkeys(SERVICES, port), _NOBODY, program)
-            wait_until(peer.target("pages").answers, f"{name} on {port}", START_SECONDS, program)
+            wait_until(lambda: peer.target("pages").status() == 200, f"{name} on {port}", START_SECONDS, program)
             yield peer
 
     def _start(
