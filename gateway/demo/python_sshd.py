@@ -144,9 +144,7 @@ class _Services:
             env=self._environment,
             start_new_session=True,
         )
-        assert child.stdin is not None  # noqa: S101
-        assert child.stdout is not None  # noqa: S101
-        assert child.stderr is not None  # noqa: S101 - all three are pipes
+        assert child.stdin and child.stdout and child.stderr  # noqa: S101, PT018 - all three are pipes
         outputs = ((child.stdout, process.stdout), (child.stderr, process.stderr))
         await self._attend(process, child, _Pipe(child.stdin), outputs)
 

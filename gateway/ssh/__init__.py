@@ -1,5 +1,9 @@
 """The SSH data plane: asyncssh does transport and authentication of both legs, we relay every packet above them.
 
-`server` is the door and the login sequence, `relay` hands connection-layer packets (types >= 80) from leg to leg,
-`internals` is the one module that touches private names of asyncssh and checks them at start.
+    client -> server (the door) -> connection (the login) -> admission (GitLab, state) -> upstream (its sshd)
+                                        \\_ admitted: relay, packet by packet, until one leg ends
+
+`internals` is the one module that touches private names of asyncssh; `selftest` checks at start that they still fit.
+`options` says what is negotiated, `host_keys` who the gateway is, `tokens` what can be a token, `limits` what a
+connection may cost, `parting` how it ends.
 """

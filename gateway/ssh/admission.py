@@ -11,7 +11,6 @@ import asyncssh
 from pydantic import SecretStr
 
 from auth.model import Denied, GitLabFault, Granted, ScopeMissing, TokenRefused, Unavailable, Verdict
-from gateway.ssh import limits
 from gateway.ssh.internals import WorkspaceLeg
 from gateway.ssh.upstream import Unreachable, Upstreams
 from gateway.telemetry import Metrics
@@ -56,17 +55,6 @@ class TurnedAway:
     reason: str
     text: str
     code: int = asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE
-
-
-def parse_token(text: str) -> SecretStr | None:
-    """The token in what was typed or pasted: without white space around it, None where it can be no token.
-
-    Nothing else would be safe in a request header, and an empty token makes GitLab answer as to a stranger, with 200.
-    """
-    token = text.strip()
-    if not 0 < len(token) <= limits.TOKEN_LENGTH or not all("!" <= char <= "~" for char in token):
-        return None
-    return SecretStr(token)
 
 
 class Admission:

@@ -15,11 +15,12 @@ import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
-from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, TurnedAway, parse_token
+from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, TurnedAway
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
 from gateway.ssh.limits import TryBudget
 from gateway.ssh.parting import Parting, make_printable
 from gateway.ssh.relay import Relay
+from gateway.ssh.tokens import parse_token
 from gateway.telemetry import Log, Metrics
 from routing.model import Workspace
 
@@ -113,26 +114,25 @@ class Connection(asyncssh.SSHServer):
     def password_auth_supported(self) -> bool:
         return True
 
-    async def validate_password(self, username: str, password: str) -> bool:  # noqa: ARG002 - begin_auth had it
+    async def validate_password(self, _username: str, password: str) -> bool:
         return await self._try("password", password)
 
-    async def change_password(self, username: str, old_password: str, new_password: str) -> bool:  # noqa: ARG002
+    async def change_password(self, _username: str, _old_password: str, _new_password: str) -> bool:
         return await self._try("password", "")  # nothing here can be changed; still a try
 
     def kbdint_auth_supported(self) -> bool:
         return True
 
-    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:  # noqa: ARG002
+    def get_kbdint_challenge(self, _username: str, _lang: str, _submethods: str) -> KbdIntChallenge:
         if self._budget.is_spent:  # a client may abandon a prompt for the next one
             raise _no_more_tries()
         return "", "", "", [(_PROMPT, False)]
 
-    async def validate_kbdint_response(self, username: str, responses: KbdIntResponse) -> bool:  # noqa: ARG002
+    async def validate_kbdint_response(self, _username: str, responses: KbdIntResponse) -> bool:
         return await self._try("keyboard-interactive", responses[0] if len(responses) == 1 else "")
 
     def auth_completed(self) -> None:
-        assert self._leg is not None  # noqa: S101
-        assert self._upstream is not None  # noqa: S101 - only an admitted client gets here
+        assert self._leg is not None and self._upstream is not None  # noqa: S101, PT018 - only the admitted get here
         seconds = time.monotonic() - self._started
         self._log = self._log.bind(user=self._user)
         self._log.info("ssh.login", seconds=round(seconds, 3))

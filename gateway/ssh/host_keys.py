@@ -1,10 +1,19 @@
-"""The gateway's private host keys, from the settings. Nothing here ever shows what a key consists of."""
+"""The gateway's private host keys: read from the settings, and proved to clients that ask.
 
+Nothing here ever shows what a key consists of.
+"""
+
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncssh
+from asyncssh.packet import SSHPacket, String
 
 from config.settings import SshSettings
+
+_REQUEST_SUCCESS, _REQUEST_FAILURE = bytes((81,)), bytes((82,))  # RFC 4254 section 4
+_RSA = b"ssh-rsa"
 
 
 class HostKeyUnreadable(Exception):
@@ -45,3 +54,27 @@ def _parse(text: str, source: str) -> asyncssh.SSHKey:
     except Exception:  # noqa: BLE001 - whatever a parser thinks of a damaged key, it may quote it
         problem = "is damaged"
     raise HostKeyUnreadable(f"{source} {problem}")  # outside of the handlers: no cause may carry a piece of the key
+
+
+def prove_host_keys(
+    blobs: SSHPacket,
+    keys: Mapping[bytes, asyncssh.SSHKeyPair],
+    session_id: bytes,
+    negotiated: asyncssh.SSHKeyPair | None,
+) -> bytes:
+    """The answer to hostkeys-prove-00@openssh.com (OpenSSH's PROTOCOL file, section 2.5).
+
+    `negotiated` is the key of the key exchange: OpenSSH wants RSA proofs by the algorithm of that, where it was RSA.
+    """
+    proofs = []
+    while blobs:
+        blob = blobs.get_string()
+        if blob not in keys:
+            return _REQUEST_FAILURE
+        key = copy.copy(keys[blob])
+        if key.key_algorithm == _RSA:
+            is_rsa = negotiated is not None and negotiated.key_algorithm == _RSA
+            key.set_sig_algorithm(negotiated.sig_algorithm if negotiated and is_rsa else b"rsa-sha2-512")
+        text = String("hostkeys-prove-00@openssh.com") + String(session_id) + String(blob)
+        proofs.append(String(key.sign(text)))
+    return _REQUEST_SUCCESS + b"".join(proofs)

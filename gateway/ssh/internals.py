@@ -1,8 +1,7 @@
 """The two legs of a relayed connection, built on private names of asyncssh. No other module touches those names.
 
-May live here: overrides of asyncssh's connection classes, with the reason for each, and `check_hooks`, which tells
-at start whether this asyncssh still has what they override. What a packet means is `relay`'s matter, who may log in
-is `admission`'s. `selftest` runs a session through both legs.
+May live here: overrides of asyncssh's connection classes, with the reason for each. What a packet means is `relay`'s
+matter, who may log in is `admission`'s. `selftest` checks at start that this asyncssh still fits.
 """
 
 import asyncio
@@ -12,27 +11,25 @@ from typing import Any, Protocol, cast
 
 import asyncssh
 from asyncssh.connection import SSHConnection
-from asyncssh.packet import Boolean, SSHPacket, String
+from asyncssh.packet import SSHPacket, String
 
 from gateway.ssh import limits
+from gateway.ssh.host_keys import prove_host_keys
 from gateway.ssh.parting import Linger, Parting, make_printable
+from gateway.ssh.tokens import with_clean_password
 
 MSG_DISCONNECT, MSG_IGNORE = 1, 2  # RFC 4253 section 12
-MSG_REQUEST_SUCCESS, MSG_REQUEST_FAILURE = 81, 82  # RFC 4254 section 9
-CONNECTION_LAYER = (80, 81, 82, *range(90, 101))
+CONNECTION_LAYER = (80, 81, 82, *range(90, 101))  # RFC 4254 section 9
 MSG_PING, MSG_PONG = 192, 193  # OpenSSH's PROTOCOL file, section 1.9
 
-_PRIVATE_METHODS = (
-    *("_cleanup", "_finish_userauth", "_force_close", "_keepalive_timer_callback", "_process_disconnect"),
-    *("_recv_packet", "_recv_version", "_send", "_send_disconnect", "_send_kexinit", "_set_keepalive_timer"),
+PRIVATE_NAMES = (
+    *("_all_server_host_keys", "_auth", "_auth_complete", "_channels", "_cleanup", "_client_version"),
+    *("_extensions_to_send", "_finish_userauth", "_force_close", "_inpbuf", "_keepalive_count", "_keepalive_count_max"),
+    *("_keepalive_timer_callback", "_kex", "_kex_complete", "_loop", "_owner", "_packet_handlers"),
+    *("_process_disconnect", "_protocol_factory", "_recv_packet", "_recv_version", "_send", "_send_disconnect"),
+    *("_send_kexinit", "_server_host_keys", "_session_id", "_set_keepalive_timer", "_transport"),
 )
-_PRIVATE_STATE = (
-    *("_auth", "_auth_complete", "_channels", "_client_version", "_extensions_to_send", "_inpbuf", "_kex"),
-    *("_kex_complete", "_keepalive_count", "_keepalive_count_max", "_loop", "_owner", "_packet_handlers"),
-    *("_all_server_host_keys", "_protocol_factory", "_server_host_keys", "_session_id", "_transport"),
-)
-
-_OLDEST = (2, 24, 1)  # older ones let a peer declare packets of 4 GiB and swap the user name during a check
+"""What this module overrides, reads or relies on in a server connection."""
 
 
 class IncompatibleAsyncssh(Exception):
@@ -123,8 +120,7 @@ class Leg(SSHConnection):
     def log_sent_packet(self, *_args: Any, **_kwargs: Any) -> None:
         """Nothing: packets hold tokens, and the text would be built for every packet, shown or not."""
 
-    def log_received_packet(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing, as above."""
+    log_received_packet = log_sent_packet
 
     # Congestion
 
@@ -179,9 +175,6 @@ class Leg(SSHConnection):
 
     # Liveness
 
-    def keepalive_answered(self) -> None:
-        self._keepalive_count = 0
-
     def _keepalive_timer_callback(self) -> None:
         # A leg that is not read on purpose cannot be heard answering.
         if self._sink is not None and self._is_reading:
@@ -209,6 +202,7 @@ class Leg(SSHConnection):
             if self._login_bytes > limits.LOGIN_BYTES:
                 self._force_close(asyncssh.ProtocolError("Too much data before login"))
                 return
+        self._keepalive_count = 0  # any packet is a sign of life; an answer may wait behind a slow link's data
         super().data_received(data, datatype)
 
     def connection_lost(self, exc: Exception | None = None) -> None:
@@ -234,10 +228,8 @@ class Leg(SSHConnection):
             self._socket.abort()
 
     def _process_disconnect(self, _pkttype: int, _pktid: int, packet: SSHPacket) -> None:
-        code = packet.get_uint32()
-        text = make_printable(packet.get_string().decode("utf-8", "replace"))
-        self._parting = Parting(code, text)
-        self._force_close(asyncssh.DisconnectError(code, text))
+        self._parting = Parting(packet.get_uint32(), make_printable(packet.get_string().decode("utf-8", "replace")))
+        self._force_close(asyncssh.DisconnectError(self._parting.code, self._parting.text))
 
     def _send_disconnect(self, code: int, reason: str, lang: str) -> None:
         super()._send_disconnect(code, reason, lang)
@@ -279,32 +271,15 @@ class ClientLeg(Leg, asyncssh.SSHServerConnection):
 
     def prove_host_keys(self, blobs: SSHPacket) -> bytes:
         """The answer to hostkeys-prove-00@openssh.com: the proof covers the session id of this very leg."""
-        proofs = []
-        while blobs:
-            blob = blobs.get_string()
-            key = copy.copy(self._all_server_host_keys.get(blob))
-            if key is None:
-                return bytes((MSG_REQUEST_FAILURE,))
-            if key.key_algorithm == b"ssh-rsa":
-                key.set_sig_algorithm(self._rsa_signature_algorithm())
-            text = String("hostkeys-prove-00@openssh.com") + String(self._session_id) + String(blob)
-            proofs.append(String(key.sign(text)))
-        return bytes((MSG_REQUEST_SUCCESS,)) + b"".join(proofs)
-
-    def _rsa_signature_algorithm(self) -> bytes:
-        """The one of the key exchange if that used an RSA key, as OpenSSH's client expects."""
-        negotiated = self.get_server_host_key()
-        if negotiated is not None and negotiated.key_algorithm == b"ssh-rsa":
-            return negotiated.sig_algorithm
-        return b"rsa-sha2-512"
+        return prove_host_keys(blobs, self._all_server_host_keys, self._session_id, self.get_server_host_key())
 
     async def reload_config(self) -> None:
         """Nothing: asyncssh would build all options anew, in a thread, for each user name."""
 
-    async def _finish_userauth(self, begin_auth: bool, method: bytes, packet: SSHPacket) -> None:  # noqa: FBT001
+    async def _finish_userauth(self, begin_auth: bool, method: bytes, packet: SSHPacket) -> None:  # noqa: FBT001 - not ours
         """Completes one request before the next is read, as RFC 4252 section 5.1 demands and asyncssh does not."""
         if method == b"password":
-            packet = _with_clean_password(packet)
+            packet = with_clean_password(packet)
         await super()._finish_userauth(begin_auth, method, packet)
         if self._auth is not None and self._auth.task is not None:
             await asyncio.wait({self._auth.task})
@@ -316,31 +291,9 @@ class ClientLeg(Leg, asyncssh.SSHServerConnection):
         super()._force_close(exc)
 
 
-def _with_clean_password(packet: SSHPacket) -> SSHPacket:
-    """The password request without the line break of a pasted token, over which asyncssh would end the connection.
-
-    What no token can be becomes the empty one, which nobody accepts.
-    """
-    is_change = packet.get_boolean()
-    password = packet.get_string().strip()
-    if not all(0x21 <= byte <= 0x7E for byte in password):
-        password = b""
-    return SSHPacket(Boolean(is_change) + String(password) + packet.get_remaining_payload())
-
-
 class WorkspaceLeg(Leg, asyncssh.SSHClientConnection):
     """Towards the workspace, for whose sshd the gateway is the client."""
 
     def __init__(self, options: asyncssh.SSHClientConnectionOptions, owner: asyncssh.SSHClient) -> None:
         super().__init__(asyncio.get_running_loop(), options)
         self._protocol_factory = lambda: owner
-
-
-def check_hooks(connection: SSHConnection) -> None:
-    """Raises where asyncssh, as one plain `connection` shows it, lacks a name that this module overrides or reads."""
-    version = tuple(int(number) for number in asyncssh.__version__.split(".")[:3])
-    if version < _OLDEST:
-        raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} is too old")
-    missing = [name for name in (*_PRIVATE_METHODS, *_PRIVATE_STATE) if not hasattr(connection, name)]
-    if missing:
-        raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} has no {', '.join(missing)}")

@@ -185,9 +185,7 @@ class Relay:
         if not side.asked:
             raise asyncssh.ProtocolError("Answer to no global request")
         owed = side.asked.popleft()
-        if owed is None:
-            side.leg.keepalive_answered()
-        else:
+        if owed is not None:
             owed.answer = payload
             other.settle()
         return False

@@ -7,7 +7,7 @@ from typing import Any
 import asyncssh
 
 from config.settings import SshSettings
-from gateway.ssh.internals import ClientLeg, IncompatibleAsyncssh, WorkspaceLeg, check_hooks
+from gateway.ssh.internals import PRIVATE_NAMES, ClientLeg, IncompatibleAsyncssh, WorkspaceLeg
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.relay import Relay
 from gateway.ssh.upstream import Upstreams
@@ -18,14 +18,17 @@ _LOOPBACK = "127.0.0.1"
 _TIMEOUT = 10  # seconds; it takes a tenth of one
 _WORDS = b"every packet as it is \x00\xff"
 _EXIT_STATUS = 7
+_OLDEST = (2, 24, 1)  # older ones let a peer declare packets of 4 GiB and swap the user name during a check
 
 
 async def check_asyncssh() -> None:
     """Raises `IncompatibleAsyncssh` unless this asyncssh carries a session through the relay."""
+    if tuple(int(number) for number in asyncssh.__version__.split(".")[:3]) < _OLDEST:
+        raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} is too old")
     settings = SshSettings(login_grace=_TIMEOUT, handshake_timeout=_TIMEOUT)
     key = asyncssh.generate_private_key("ssh-ed25519")
     options = client_leg_options(settings, [key])
-    check_hooks(asyncssh.SSHServerConnection(asyncio.get_running_loop(), _without_timer(key)))
+    _check_names(key)
     try:
         async with asyncio.timeout(_TIMEOUT):
             echoed = await _echo(settings, options, key)
@@ -35,8 +38,12 @@ async def check_asyncssh() -> None:
         raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} does not carry a session intact: {echoed}")
 
 
-def _without_timer(key: asyncssh.SSHKey) -> asyncssh.SSHServerConnectionOptions:
-    return asyncssh.SSHServerConnectionOptions(server_host_keys=[key], login_timeout=0, gss_host=None, config=None)
+def _check_names(key: asyncssh.SSHKey) -> None:
+    options = asyncssh.SSHServerConnectionOptions(server_host_keys=[key], login_timeout=0, gss_host=None, config=None)
+    connection = asyncssh.SSHServerConnection(asyncio.get_running_loop(), options)
+    missing = [name for name in PRIVATE_NAMES if not hasattr(connection, name)]
+    if missing:
+        raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} has no {', '.join(missing)}")
 
 
 async def _echo(
@@ -87,7 +94,7 @@ async def _echo_process(process: "asyncssh.SSHServerProcess[bytes]") -> None:
 class _OpenDoor(asyncssh.SSHServer):
     """The workspace: lets everybody in."""
 
-    def begin_auth(self, username: str) -> bool:  # noqa: ARG002
+    def begin_auth(self, _username: str) -> bool:
         return False
 
 
@@ -101,13 +108,13 @@ class _Doorman(asyncssh.SSHServer):
         self._upstream: WorkspaceLeg | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        assert isinstance(conn, ClientLeg)  # noqa: S101
+        assert isinstance(conn, ClientLeg)  # noqa: S101 - nothing else is given this owner
         self._client = conn
 
     def password_auth_supported(self) -> bool:
         return True
 
-    async def validate_password(self, username: str, password: str) -> bool:  # noqa: ARG002
+    async def validate_password(self, _username: str, _password: str) -> bool:
         upstream = await self._upstreams.dial(self._workspace)
         self._upstream = upstream if isinstance(upstream, WorkspaceLeg) else None
         return self._upstream is not None

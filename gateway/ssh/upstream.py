@@ -56,7 +56,7 @@ class _UpstreamLogin(asyncssh.SSHClient):
     def kbdint_auth_requested(self) -> str | None:
         return self._once("keyboard-interactive")
 
-    def kbdint_challenge_received(self, name: str, instructions: str, lang: str, prompts: KbdIntPrompts) -> list[str]:  # noqa: ARG002
+    def kbdint_challenge_received(self, _name: str, _text: str, _lang: str, prompts: KbdIntPrompts) -> list[str]:
         return [""] * len(prompts)
 
     def _once(self, method: str) -> str | None:

@@ -109,7 +109,7 @@ async def test_openssh_is_preferred_and_leaves_the_machines_users_alone() -> Non
     before = Path("/etc/passwd").read_bytes()  # noqa: ASYNC240 - a test may block
     async with WorkspaceSshd() as sshd, await _connect(sshd) as client:
         done = await client.run("id -un; id -u; grep -c . /etc/passwd")
-        during = Path("/etc/passwd").read_bytes()  # noqa: ASYNC240
+        during = Path("/etc/passwd").read_bytes()  # noqa: ASYNC240 - as above
 
     assert repr(sshd) == f"WorkspaceSshd(openssh, port={sshd.port})"
     assert done.stdout == f"{USER}\n5001\n2\n"

@@ -58,7 +58,7 @@ def test_a_key_that_cannot_be_used_is_named_and_not_shown(text: str, problem: st
 
 def test_a_key_of_ssh_keygen_with_a_passphrase_says_so(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", path), check=True)  # noqa: S603, S607
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", path), check=True)  # noqa: S603, S607 - the one of the machine
 
     with pytest.raises(HostKeyUnreadable, match="is encrypted; use a key without a passphrase"):
         load_host_keys(SshSettings(host_key_files=(path,)))
