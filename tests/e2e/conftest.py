@@ -165,4 +165,4 @@ async def running(*arguments: str, environ: Mapping[str, str] = {}) -> AsyncIter
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await process.communicate()  # until its children, which share its output, are gone too
