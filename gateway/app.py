@@ -111,9 +111,17 @@ class Gateway:
         if settings.http.enabled:
             self.http = await self._open_http(stack, gitlab, policy)
         if settings.ssh.enabled:
-            sockets = self._listeners.ssh
-            door = SshDoor(settings.ssh, self.table, policy, self.metrics, self._log, sockets=sockets)
-            self.ssh = await stack.enter_async_context(door)
+            portal_url = settings.auth.portal_url if settings.http.enabled else ""
+            self.ssh = SshDoor(
+                settings.ssh,
+                self.table,
+                policy,
+                self.metrics,
+                self._log,
+                portal_url=portal_url,
+                sockets=self._listeners.ssh,
+            )
+            await stack.enter_async_context(self.ssh)
         await stack.enter_async_context(_running(writer.follow()))
 
     async def _open_http(self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy) -> HttpDoor:
