@@ -3,22 +3,26 @@
 import asyncio
 import io
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
+import aiohttp
 import pytest
 import uvloop
 from pydantic import SecretStr
 
 from auth.access import AccessPolicy, GrantKeeper
+from auth.calls import Calls
 from auth.cookies import Cookies
-from auth.gitlab import open_gitlab
-from auth.grants import Grants
+from auth.gitlab import GitLabClient
+from auth.grants import GRANT_LIFETIME, Grants
 from auth.login import Login
+from auth.model import GitLabFault, Grant, Ownership, Tokens, User, Visibility, WorkspacePort, WorkspaceRecord
 from auth.seal import Sealer
-from auth.sessions import MemorySessions
+from auth.sessions import MemorySessions, session_ref
 from config.settings import AuthSettings, HttpSettings, RoutingSettings, SessionSettings, Settings, VisibilitySettings
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
@@ -26,7 +30,7 @@ from gateway.http.record import Recorder
 from gateway.http.upstream import Origin
 from gateway.telemetry import Metrics, open_log
 from routing.discovery import RoutingRules, derive_claim
-from routing.model import ClaimChanged, ServicePort, WorkspaceService, WorkspaceState
+from routing.model import ClaimChanged, ClaimRemoved, Route, ServicePort, WorkspaceService, WorkspaceState
 from routing.table import RouteTable
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -34,7 +38,46 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 PORTAL = "ws.example.dev"
 HOST = "3000-apple.ws.example.dev"
 GET = b"GET / HTTP/1.1\r\nHost: 3000-apple.ws.example.dev\r\n\r\n"
+PATIENCE = 10  # seconds a test waits for what comes at once; only a failure takes so long
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+ADA = User(7, "ada")
+
+
+class PlayedGitLab(GitLabClient):
+    """GitLab, whose word on a visitor the test decides: Ada owns every workspace until told otherwise."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        super().__init__(Calls(http, "http://127.0.0.1:1", 1, lambda *_: None))
+        self.visitor = ADA
+        self.owner_id = ADA.id
+        self.fault: GitLabFault | None = None
+        self.asked = 0
+
+    async def find_user(self, token: SecretStr) -> User:
+        del token
+        self.asked += 1
+        if self.fault is not None:
+            raise self.fault
+        return self.visitor
+
+    async def find_ownership(self, token: SecretStr, workspace_id: str) -> Ownership:
+        visitor = await self.find_user(token)
+        return Ownership(visitor, WorkspaceRecord(workspace_id, "apple", self.owner_id, "Running"))
+
+
+class CursedPolicy(AccessPolicy):
+    """The rules, but for hosts where it meets a bug."""
+
+    def __init__(self, gitlab: PlayedGitLab, settings: VisibilitySettings) -> None:
+        super().__init__(gitlab, settings)
+        self.cursed: set[str] = set()
+
+    def visibility(self, port: WorkspacePort) -> Visibility:
+        if isinstance(port, Route) and port.host in self.cursed:
+            raise ArithmeticError("a bug")
+        return super().visibility(port)
 
 
 @dataclass
@@ -42,6 +85,8 @@ class World:
     """The door, what is behind it, and what it left behind in log and metrics."""
 
     door: HttpDoor
+    gitlab: PlayedGitLab
+    policy: CursedPolicy
     table: RouteTable
     gate: Gate
     grants: Grants
@@ -51,7 +96,6 @@ class World:
     log: io.StringIO
     stack: AsyncExitStack
     claims: int = 0
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def add(
         self,
@@ -63,6 +107,9 @@ class World:
     ) -> None:
         """A workspace with one web port; without a handler nothing listens on it."""
         port = free_port() if handler is None else await self._listen(handler)
+        self._claim(name, port, visibility, state)
+
+    def _claim(self, name: str, port: int, visibility: str, state: WorkspaceState) -> None:
         self.claims += 1
         service = WorkspaceService(
             name=name,
@@ -81,9 +128,33 @@ class World:
         assert claim is not None
         self.table.apply(ClaimChanged(claim))
 
+    async def add_unreachable(self) -> None:
+        """A workspace whose address swallows every packet: a listener whose backlog is full."""
+        listener = socket.socket()
+        self.stack.callback(listener.close)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(2):
+            filler = socket.socket()
+            self.stack.callback(filler.close)
+            filler.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+            filler.connect_ex(listener.getsockname())
+        self._claim("apple", listener.getsockname()[1], "public", WorkspaceState.RUNNING)
+
+    def curse(self, name: str) -> None:
+        """Let the gateway itself fail whenever this workspace is asked for."""
+        self.policy.cursed.add(f"3000-{name}.ws.example.dev")
+
+    async def move(self, old: str, new: str) -> None:
+        """Let another workspace have the address of an old one, which is gone."""
+        route = self.table.get_route(f"3000-{old}.ws.example.dev")
+        assert route is not None
+        self.table.apply(ClaimRemoved(f"ns/{old}"))
+        self._claim(new, route.upstream.port, "public", WorkspaceState.RUNNING)
+
     async def _listen(self, handler: Handler) -> int:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.writers.append(writer)
+            self.stack.callback(writer.transport.abort)
             try:
                 await handler(reader, writer)
             except (ConnectionError, asyncio.IncompleteReadError):
@@ -106,6 +177,27 @@ class World:
         writer.write(request)
         async with asyncio.timeout(10):
             return await reader.read()
+
+    async def grant(
+        self, host: str = HOST, *, visibility: Visibility = Visibility.PRIVATE, age: float = 0, user: User = ADA
+    ) -> str:
+        """The Cookie line of somebody who signed in and entered `age` seconds ago."""
+        now = time.time()
+        session = await self.sessions.create(user, Tokens(SecretStr("a"), SecretStr("r"), now + 7200), "browser")
+        route = self.table.get_route(host)
+        assert route is not None
+        grant = Grant(
+            host=host,
+            workspace_id=route.workspace_id,
+            workspace_uid=route.workspace.uid,
+            user_id=user.id,
+            username=user.username,
+            session_ref=session_ref(session.id),
+            visibility=visibility,
+            issued=now - age,
+            expires=now - age + GRANT_LIFETIME,
+        )
+        return f"Cookie: {self.cookies.grant}={self.grants.seal_grant(grant)}"
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric now."""
@@ -140,9 +232,9 @@ async def open_world(**http: Any) -> AsyncIterator[World]:
     """A door with these HTTP settings and nothing behind it yet."""
     chosen, metrics, log = settings(**http), Metrics(), io.StringIO()
     async with AsyncExitStack() as stack:
-        gitlab = await stack.enter_async_context(open_gitlab(chosen.auth, lambda *_: None))
+        gitlab = PlayedGitLab(await stack.enter_async_context(aiohttp.ClientSession()))
         sealer, sessions, table = Sealer([chosen.auth.signing_key]), MemorySessions(SessionSettings()), RouteTable()
-        policy, cookies, grants = AccessPolicy(gitlab, VisibilitySettings()), Cookies(secure=True), Grants(sealer)
+        policy, cookies, grants = CursedPolicy(gitlab, VisibilitySettings()), Cookies(secure=True), Grants(sealer)
         gate = Gate(
             chosen,
             table=table,
@@ -156,7 +248,7 @@ async def open_world(**http: Any) -> AsyncIterator[World]:
         door = await stack.enter_async_context(
             HttpDoor(chosen.http, gate, Recorder(metrics, open_log("info", log)), scheme="https")
         )
-        yield World(door, table, gate, grants, sessions, cookies, metrics, log, stack)
+        yield World(door, gitlab, policy, table, gate, grants, sessions, cookies, metrics, log, stack)
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -171,9 +263,140 @@ async def world() -> AsyncIterator[World]:
         yield world
 
 
+@dataclass(frozen=True)
+class Message:
+    """A request or a response as it came over a socket."""
+
+    head: bytes
+    """Raw, with its empty line."""
+    body: bytes = b""
+
+    @property
+    def start(self) -> bytes:
+        return self.head.partition(b"\r\n")[0]
+
+    @property
+    def status(self) -> int:
+        return int(self.start.split(b" ")[1])
+
+    @property
+    def target(self) -> bytes:
+        return self.start.partition(b" ")[2].rpartition(b" ")[0]
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """In order, as written."""
+        lines = self.head.removesuffix(b"\r\n\r\n").split(b"\r\n")[1:]
+        return [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+
+    def all(self, name: bytes) -> list[bytes]:
+        """The values of a field, in order."""
+        return [value for key, value in self.fields if key.lower() == name.lower()]
+
+    def one(self, name: bytes) -> bytes:
+        """The value of a field that is there exactly once."""
+        (value,) = self.all(name)
+        return value
+
+    @property
+    def code(self) -> bytes:
+        """Which answer of the gateway itself this is; empty for a workspace's own."""
+        return b"".join(self.all(b"x-workspaces-gateway"))
+
+
 async def read_head(reader: asyncio.StreamReader) -> bytes:
     """A message head, up to and with its empty line."""
-    return await reader.readuntil(b"\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        return await reader.readuntil(b"\r\n\r\n")
+
+
+async def read_request(reader: asyncio.StreamReader) -> Message:
+    """A request with its body."""
+    return await _read_body(reader, Message(await read_head(reader)), is_request=True)
+
+
+async def read_response(reader: asyncio.StreamReader, method: bytes = b"GET") -> Message:
+    """The next response, interim ones included, with its body."""
+    message = Message(await read_head(reader))
+    if method == b"HEAD" or message.status < 200 or message.status in (204, 304):
+        return message
+    return await _read_body(reader, message, is_request=False)
+
+
+async def _read_body(reader: asyncio.StreamReader, message: Message, *, is_request: bool) -> Message:
+    async with asyncio.timeout(PATIENCE):
+        if message.all(b"transfer-encoding"):
+            return replace(message, body=await _read_chunks(reader))
+        lengths = message.all(b"content-length")
+        if lengths or is_request:
+            return replace(message, body=await reader.readexactly(int(lengths[0]) if lengths else 0))
+        return replace(message, body=await reader.read())
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += await reader.readexactly(size)
+        assert await reader.readexactly(2) == b"\r\n"
+    assert await reader.readexactly(2) == b"\r\n", "no trailers"
+    return body
+
+
+class Workspace:
+    """A server that keeps the requests it receives and answers each with the next of its responses, then the last."""
+
+    def __init__(self, *responses: bytes) -> None:
+        self.responses = list(responses) or [OK]
+        self.requests: list[Message] = []
+        self.connections = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while True:
+            self.requests.append(await read_request(reader))
+            index = min(len(self.requests), len(self.responses)) - 1
+            writer.write(self.responses[index])
+
+    @property
+    def request(self) -> Message:
+        """The only one it received."""
+        (request,) = self.requests
+        return request
+
+
+class Scene:
+    """A workspace whose connections are played by the test itself."""
+
+    def __init__(self) -> None:
+        self._connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+        self._held: list[asyncio.StreamWriter] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._held.append(writer)  # a writer that nobody holds closes its connection
+        self._connections.put_nowait((reader, writer))
+
+    @property
+    def waiting(self) -> int:
+        """Connections that nobody accepted yet."""
+        return self._connections.qsize()
+
+    async def accept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The next connection from the gateway."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._connections.get()
+
+
+async def eventually(is_true: Callable[[], bool]) -> None:
+    """Wait until something that no event tells of is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not is_true():
+            await asyncio.sleep(0.005)
+
+
+def request(*lines: str | bytes, method: str = "GET", target: str = "/", host: str = HOST, body: bytes = b"") -> bytes:
+    """A request with these further header lines."""
+    raw = [line.encode() if isinstance(line, str) else line for line in lines]
+    return b"\r\n".join([f"{method} {target} HTTP/1.1\r\nHost: {host}".encode(), *raw, b"", body])
 
 
 def answering(*responses: bytes) -> Handler:
