@@ -41,10 +41,15 @@ class Cookies:
         """On a workspace host: the sealed grant."""
         return self._name("grant")
 
+    @property
+    def seen(self) -> str:
+        """On a workspace host: that the warning before a public port was read."""
+        return self._name("seen")
+
     @cached_property
     def names(self) -> frozenset[bytes]:
         """Every name that is ours or was our predecessor's: none of them passes between client and workspace."""
-        ours = (self.session, self.browser, self.entry, self.grant)
+        ours = (self.session, self.browser, self.entry, self.grant, self.seen)
         return frozenset(name.encode() for name in (*ours, *OLD_NAMES))
 
     def issue(self, name: str, value: str, max_age: int) -> str:

@@ -18,11 +18,16 @@ _LOCKED_PORTS = frozenset({60001, 60022})
 
 def effective_visibility(port: WorkspacePort, policy: VisibilitySettings) -> Visibility:
     """Who may use the port now, under the operator's policy."""
-    if port.port_name in _LOCKED_NAMES or port.port in _LOCKED_PORTS:
+    if is_locked(port):
         return Visibility.PRIVATE
     declared = _LEVELS.get(port.declared, Visibility.PRIVATE)
     caps = (_LEVELS[rule.max] for rule in policy.rules if _applies(rule, port))
     return min(declared, _LEVELS[policy.max], *caps)
+
+
+def is_locked(port: WorkspacePort) -> bool:
+    """Whether the port is private for ever, whatever anybody declares."""
+    return port.port_name in _LOCKED_NAMES or port.port in _LOCKED_PORTS
 
 
 def _applies(rule: VisibilityRule, port: WorkspacePort) -> bool:

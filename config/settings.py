@@ -169,6 +169,8 @@ class VisibilitySettings(Section):
     """The most that a port may be opened, whatever its owner asks for."""
 
     max: Level = "public"
+    interstitial: Switch = True
+    """One page before the first visit of a public port, that says whose server this is not."""
     rules: tuple[VisibilityRule, ...] = ()
     """All that match apply; the lowest wins. In a variable or a flag it is JSON."""
 

@@ -50,6 +50,12 @@ BAD_REQUEST = Answer(
 )
 BAD_HOST = Answer(400, "bad_host", "This host name is not valid", "The Host header of the request is no DNS name.")
 SIGN_IN_NEEDED = Answer(401, "sign_in_needed", "Please sign in", "This port is open only to people who signed in.")
+TOKEN_REFUSED = Answer(
+    401,
+    "token_refused",
+    "The token is not valid",
+    "GitLab does not accept the token in X-Workspaces-Token, or it has neither of the scopes api and read_api.",
+)
 CROSS_SITE = Answer(
     403, "cross_site", "Another site asked for this", "Requests from other web origins are refused on this port."
 )
@@ -137,6 +143,18 @@ SIGN_IN_DENIED = Answer(
     "GitLab did not let you in",
     "You declined, or your GitLab account may not use this application.",
 )
+
+
+def interstitial(url: str) -> Answer:
+    """What a stranger reads before the first visit of a public port."""
+    return Answer(
+        200,
+        "interstitial",
+        "You are about to visit somebody's development server",
+        "What comes next runs in the cloud workspace of a developer. It is theirs alone, and nobody has checked it.",
+        hint="Enter no password, and nothing else of value, unless you trust whoever gave you the address.",
+        action=Link("Visit the page", url),
+    )
 
 
 def sign_in_needed(url: str) -> Answer:

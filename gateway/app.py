@@ -60,6 +60,7 @@ class Gateway:
         self.http: HttpDoor | None = None
         self.ssh: SshDoor | None = None
         self.streams: Streams | None = None
+        self._writer: RouteWriter | None = None
 
     def __repr__(self) -> str:
         return f"<Gateway {self.table!r} http={self.http!r} ssh={self.ssh!r}>"
@@ -89,6 +90,15 @@ class Gateway:
         self._is_open = False
         await self._parts.__aexit__(kind, exc, trace)
 
+    def reload_routes(self) -> None:
+        """Read the routes now instead of at the next look at their source.
+
+        Raises:
+            RouteFileError: if they cannot be read; the table is left as it is.
+        """
+        if self._writer is not None:
+            self._writer.load()
+
     async def drain(self) -> None:
         """Take nobody new, and give those who are here the grace of each door."""
         self._is_open = False
@@ -100,7 +110,7 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        writer = RouteWriter(
+        self._writer = writer = RouteWriter(
             self.table, self._route_source(), ended=self._end_workspace, metrics=self.metrics, log=self._log
         )
         writer.load()

@@ -4,6 +4,8 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 from auth.model import Grant
 from gateway.answers import Answer
 from gateway.http.upstream import Origin
@@ -23,6 +25,12 @@ class Forward:
     """Who was let in and why; None for a visitor of a public port who did not sign in."""
     cookies: tuple[str, ...] = ()
     """Set-Cookie values to add to the response."""
+    target: bytes = b""
+    """What to ask the workspace for, where that is not what the client asked for."""
+    prefix: bytes = b""
+    """What was cut off the path for that."""
+    token: SecretStr | None = None
+    """What a program was let in by; the grant is then a note of that, and no cookie."""
 
     @property
     def user(self) -> bytes:

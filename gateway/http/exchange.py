@@ -6,6 +6,7 @@ the client and who is closed after an exchange are decided here, once for all me
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import Enum, auto
 
 from gateway.answers import BROKEN_UPSTREAM, INTERNAL_ERROR, SEE_OTHER, Answer, answer_unreachable
@@ -204,6 +205,9 @@ class Exchange:
         told = plane.trusted.lines(
             self._client.peer, head, scheme=plane.scheme, request_id=self.request_id.encode(), user=user
         )
+        if self._forward and self._forward.target:
+            head = replace(head, target=self._forward.target)
+            told += b"X-Forwarded-Prefix: %b\r\n" % self._forward.prefix
         upstream.send(request_for_upstream(head, told, self._own_cookies))
         pending, self._pending = self._pending, []
         for data in pending:

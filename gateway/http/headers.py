@@ -22,9 +22,10 @@ _HOP_BY_HOP = frozenset(
 )
 # Said by the gateway alone; `forwarded` (RFC 7239) would contradict the X-Forwarded set
 _OURS = frozenset(
-    b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port forwarded x-request-id x-workspaces-user"
-    b" x-workspaces-token".split()
+    b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix forwarded x-request-id"
+    b" x-workspaces-user x-workspaces-token".split()
 )
+_TOKEN = b"x-workspaces-token"  # for the gateway itself, whose portal reads it too
 _DROPPED = _HOP_BY_HOP | _OURS
 _DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"x-workspaces-gateway"}  # marks what the gateway itself answers
 # `Connection: cookie` must not make a proxy lose what others rely on
@@ -107,14 +108,15 @@ def parse_request(method: bytes, target: bytes, version: str, fields: list[Field
 def request_for_upstream(head: RequestHead, forwarded: bytes, own_cookies: frozenset[bytes]) -> bytes:
     """The head that the workspace receives.
 
-    `forwarded` is the block of lines the gateway adds; `own_cookies` are the cookie names that stay here.
+    `forwarded` is the block of lines the gateway adds; `own_cookies` are the cookie names that stay here, none for the
+    portal, which is ours and may know what a workspace may not.
     """
     named = _connection_named(head.named)
     parts = [head.method, b" ", head.target, b" HTTP/1.1\r\n"]
     cookies_done = False
     for name, value in head.fields:
         key = folded(name)
-        if key in _DROPPED or (named and name.lower() in named):
+        if (key in _DROPPED and (own_cookies or key != _TOKEN)) or (named and name.lower() in named):
             continue
         if key == b"cookie":
             if not cookies_done and (kept := strip_cookies(head.named[b"cookie"], own_cookies)):

@@ -83,7 +83,7 @@ class Streams:
 
     async def recheck(self) -> None:
         """One round: each visitor of each host once."""
-        visitors = {_visitor(forward.grant): forward for forward in self._open.values() if forward.grant}
+        visitors = {visitor: forward for forward in self._open.values() if (visitor := _visitor(forward))}
         async with asyncio.TaskGroup() as group:
             for visitor, forward in visitors.items():
                 group.create_task(self._recheck_visitor(visitor, forward))
@@ -100,12 +100,12 @@ class Streams:
                     self._close(stream)  # like any grant that nobody could renew
 
     def _of(self, visitor: _Visitor) -> tuple[tuple[Stream, Forward], ...]:
-        return tuple(item for item in self._open.items() if item[1].grant and _visitor(item[1].grant) == visitor)
+        return tuple(item for item in self._open.items() if _visitor(item[1]) == visitor)
 
     def _close(self, stream: Stream) -> None:
         self.discard(stream)
         stream.revoke()
 
 
-def _visitor(grant: Grant) -> _Visitor:
-    return (grant.session_ref, grant.host)
+def _visitor(forward: Forward) -> _Visitor | None:
+    return (forward.grant.session_ref, forward.route.host) if forward.grant and forward.route else None

@@ -80,6 +80,7 @@ class Live:
         told = yaml.safe_load(self.world.routes.read_text())
         change(next(entry for entry in told["workspaces"] if entry["name"] == (name or self.world.visit.running)))
         self.world.routes.write_text(yaml.safe_dump(told))
+        self.world.gateway.reload_routes()
 
     def open_port(self, visibility: str, port: int = SITE_PORT) -> None:
         """Declare how open a port of ada's running workspace is."""
@@ -89,9 +90,13 @@ class Live:
 
         self.declare(change)
 
-    async def wait_visible(self, visibility: str, port: int = SITE_PORT) -> None:
+    def token(self, username: str) -> str:
+        """A personal access token of one of the demo's users."""
+        return next(user.token.get_secret_value() for user in self.world.visit.users if user.username == username)
+
+    async def wait_visible(self, visibility: str, port: int = SITE_PORT, name: str = "") -> None:
         """Go on when the gateway knows what the route file says."""
-        host, changed = self.url("/", port=port).partition("://")[2].partition(":")[0], asyncio.Event()
+        host, changed = self.url("/", port=port, name=name).partition("://")[2].partition(":")[0], asyncio.Event()
         self.world.gateway.table.subscribe(changed.set)
         async with asyncio.timeout(3):
             while getattr(self.world.gateway.table.get_route(host), "declared", "") != visibility:

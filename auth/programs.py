@@ -1,0 +1,82 @@
+"""Lets a program in by the GitLab token it brings along, and asks GitLab about one token and port once a minute.
+
+A token is remembered only as a keyed hash together with the port it was used on, so that neither a dump of the memory
+nor a second port gets anything out of what was learnt here.
+"""
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from cachetools import TLRUCache
+from pydantic import SecretStr
+
+from auth.access import AccessPolicy
+from auth.model import Denied, Granted, TokenRefused, Verdict, WorkspacePort
+
+GRANTED_SECONDS = 60  # as long as a person waits for a revoked token to be refused
+REFUSED_SECONDS = 10  # a script in a loop costs GitLab six questions a minute, and a new right works at once
+UNAVAILABLE_SECONDS = 2
+VERDICTS_MAX = 10_000  # about 500 B each; beyond it GitLab is merely asked again
+ASKING_MAX = 16  # questions at once: a flood of made-up tokens leaves most connections to GitLab to people
+
+
+class Programs:
+    """Verdicts on tokens in the header X-Workspaces-Token."""
+
+    def __init__(self, policy: AccessPolicy, clock: Callable[[], float] = time.time) -> None:
+        self._policy = policy
+        self._key = secrets.token_bytes(32)
+        self._verdicts: TLRUCache[str, Verdict] = TLRUCache(VERDICTS_MAX, ttu=_forget_at, timer=clock)
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
+        self._slots = asyncio.Semaphore(ASKING_MAX)
+
+    def __repr__(self) -> str:
+        return f"<Programs {len(self._verdicts)} verdicts>"
+
+    def ref(self, token: SecretStr) -> str:
+        """What names the token wherever something is noted about it; useless to become it."""
+        return "program " + self._hash(token.get_secret_value())
+
+    def get_verdict(self, token: SecretStr, uid: str, port: WorkspacePort) -> Verdict | None:
+        """What GitLab said lately about the token on this port of the workspace; never waits."""
+        return self._verdicts.get(self._key_of(token, uid, port))
+
+    async def decide(self, token: SecretStr, uid: str, port: WorkspacePort) -> Verdict:
+        """The verdict, of now or of the last minute; asked for once, however many wait for it."""
+        key = self._key_of(token, uid, port)
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            verdict = self._verdicts.get(key)
+            if verdict is None:
+                async with self._slots:
+                    verdict = await self._policy.decide_port(token, port)
+                self._verdicts[key] = verdict
+        return verdict
+
+    async def decide_unknown(self, token: SecretStr) -> Verdict:
+        """For a host nobody knows: takes as long, and says the same, as for one that is not this person's."""
+        try:
+            async with self._slots:
+                return await self._policy.decide_workspace(token, "")
+        except TokenRefused as fault:
+            return Denied(fault.operator, is_token_refused=True)
+
+    def _key_of(self, token: SecretStr, uid: str, port: WorkspacePort) -> str:
+        # With the visibility: a yes to an internal port is none once the port is private.
+        return self._hash(f"{self._policy.visibility(port)} {uid} {port.port} {token.get_secret_value()}")
+
+    def _hash(self, text: str) -> str:
+        return hmac.digest(self._key, text.encode("utf-8", "surrogateescape"), "sha256").hex()
+
+
+def _forget_at(_key: str, verdict: Verdict, now: float) -> float:
+    match verdict:
+        case Granted():
+            return now + GRANTED_SECONDS
+        case Denied():
+            return now + REFUSED_SECONDS
+        case _:
+            return now + UNAVAILABLE_SECONDS

@@ -1,0 +1,61 @@
+"""Whether a page of another site made a request that could change or read something. Pure but for the table it reads.
+
+SameSite cookies do not help: sibling workspaces are the same site, and a WebSocket is readable across origins.
+"""
+
+import re
+
+from config.settings import Settings
+from gateway.http.headers import RequestHead
+from routing.hostname import InvalidHost, parse_host
+from routing.model import Route
+from routing.table import RouteTable
+
+SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))  # RFC 9110, section 9.2.1
+# The browser's own word, which no page can change; a page without referrers sends `Origin: null` to its own host too
+_SAME_SITES = frozenset((b"same-origin", b"none"))
+_PORT = re.compile(r":([0-9]{1,5})\Z")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class CrossSiteRule:
+    """Lets requests pass that come from the same workspace, or from an origin the operator allows."""
+
+    def __init__(self, settings: Settings, table: RouteTable) -> None:
+        self._protocol = settings.auth.protocol
+        self._allowed = frozenset(settings.origins.allowed)
+        self._table = table
+
+    def is_cross_site(self, head: RequestHead, route: Route) -> bool:
+        if not head.upgrade and (head.method in SAFE_METHODS or head.get(b"sec-fetch-site") in _SAME_SITES):
+            return False
+        origin = head.get(b"origin").decode("latin-1")
+        if origin:
+            return not self._is_friendly(origin, head, route)
+        return head.upgrade or head.get(b"sec-fetch-site") != b""
+
+    def _is_friendly(self, origin: str, head: RequestHead, route: Route) -> bool:
+        if origin in self._allowed:
+            return True
+        scheme, _, authority = origin.partition("://")
+        if scheme != self._protocol or _port(authority, scheme) != _port(head.get(b"host").decode(), scheme):
+            return False
+        try:
+            host = parse_host(authority.encode("latin-1"))
+        except InvalidHost:
+            return False
+        other = self._table.get_route(host)
+        return other is not None and other.workspace.uid == route.workspace.uid
+
+
+def is_navigation(head: RequestHead) -> bool:
+    """Whether a person is opening a page: only then may a redirect take them to sign in (Fetch Metadata, section 2)."""
+    if head.method != b"GET" or head.upgrade:
+        return False
+    mode = head.get(b"sec-fetch-mode")
+    return mode == b"navigate" if mode else b"text/html" in head.get(b"accept")
+
+
+def _port(authority: str, scheme: str) -> int:
+    match = _PORT.search(authority)
+    return int(match[1]) if match else _DEFAULT_PORTS.get(scheme, 0)
