@@ -30,7 +30,7 @@ from auth.model import (
     WorkspacePort,
 )
 from auth.sessions import SessionStore
-from auth.visibility import effective_visibility
+from auth.visibility import Limit, effective_visibility, find_limit
 from config.settings import VisibilitySettings
 
 RECHECK_INTERVAL = 300  # s; a person whom GitLab refuses is out within this, and 12 questions an hour are no load
@@ -48,6 +48,10 @@ class AccessPolicy:
     def visibility(self, port: WorkspacePort) -> Visibility:
         """How open the port is under the operator's policy."""
         return effective_visibility(port, self._settings)
+
+    def limit(self, port: WorkspacePort) -> Limit:
+        """The most that its owner may open the port."""
+        return find_limit(port, self._settings)
 
     async def decide_port(self, token: SecretStr, port: WorkspacePort) -> Verdict:
         """May the token's user use this port over HTTP?"""

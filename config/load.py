@@ -15,7 +15,12 @@ from config.layers import Layers
 from config.names import NAMES, describe_settings, settings_help
 from config.settings import Settings
 
-__all__ = ["Fault", "SettingsError", "describe_settings", "load_settings", "settings_help"]
+__all__ = ["Fault", "SettingsError", "describe_settings", "environment", "load_settings", "settings_help"]
+
+
+def environment() -> Mapping[str, str]:
+    """The environment, for commands that have no settings."""
+    return os.environ
 
 
 def load_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:

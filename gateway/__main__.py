@@ -1,4 +1,4 @@
-"""The command line: `python -m gateway serve | demo`."""
+"""The command line: `python -m gateway serve | ports | demo`."""
 
 import argparse
 import sys
@@ -7,10 +7,11 @@ from dataclasses import asdict
 
 import uvloop
 
-from config.load import SettingsError, load_settings, settings_help
+from config.load import SettingsError, environment, load_settings, settings_help
 from gateway.app import serve
 from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
+from gateway.ports_command import run_ports
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.internals import IncompatibleAsyncssh
 from gateway.telemetry import open_log
@@ -22,9 +23,11 @@ _FAULTS = (SettingsError, RouteFileError, HostKeyUnreadable, IncompatibleAsyncss
 
 USAGE = """\
 usage: python -m gateway serve --config FILE [--SETTING VALUE ...]
+       python -m gateway ports list | set WORKSPACE PORT private|internal|public
        python -m gateway demo [--check [--json]] [--http-port N] [--ssh-port N] [--admin-port N]
 
   serve   run the gateway; `serve --help` lists every setting with its flag, variable and default
+  ports   list the ports of your workspaces, or change who may open one; `ports --help`
   demo    run the gateway on embedded stand-ins, for this machine alone; `--check` drives it as its users would
 """
 
@@ -39,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
             return _work(*rest)
         case "demo":
             return _demo(rest)
+        case "ports":
+            return run_ports(rest, environment())
         case "help" | "-h" | "--help":
             print(USAGE, end="")
             return 0

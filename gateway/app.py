@@ -40,6 +40,7 @@ from gateway.writer import RouteWriter
 from routing.discovery import RoutingRules
 from routing.file import RouteFile
 from routing.table import RouteTable
+from routing.visibility_store import RouteFileVisibility
 
 
 class Gateway:
@@ -60,6 +61,7 @@ class Gateway:
         self.http: HttpDoor | None = None
         self.ssh: SshDoor | None = None
         self.streams: Streams | None = None
+        self._source = self._route_source()
         self._writer: RouteWriter | None = None
 
     def __repr__(self) -> str:
@@ -111,7 +113,7 @@ class Gateway:
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         self._writer = writer = RouteWriter(
-            self.table, self._route_source(), ended=self._end_workspace, metrics=self.metrics, log=self._log
+            self.table, self._source, ended=self._end_workspace, metrics=self.metrics, log=self._log
         )
         writer.load()
         operated = Operated(lambda: self.is_ready, self._render_metrics)
@@ -150,6 +152,7 @@ class Gateway:
             login=login,
             access=policy,
             directory=self.table,
+            visibility=RouteFileVisibility(self._source.path, self.reload_routes),
             metrics=self.metrics,
             log=self._log,
             clock=self._clock,

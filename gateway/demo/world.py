@@ -6,11 +6,12 @@ Nothing is shown, nothing is asked; what runs is described by the value that `op
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import yaml
 from cryptography.hazmat.primitives import serialization
@@ -22,6 +23,7 @@ from config.settings import (
     AuthSettings,
     HttpSettings,
     RoutingSettings,
+    Section,
     Settings,
     SshSettings,
 )
@@ -72,8 +74,13 @@ class OpenWorld:
 
 
 @asynccontextmanager
-async def open_world(ports: Ports, log: Log, clock: Callable[[], float] = time.time) -> AsyncIterator[OpenWorld]:
-    """Run the demo on these ports of the loopback address while the block runs.
+async def open_world(
+    ports: Ports,
+    log: Log,
+    clock: Callable[[], float] = time.time,
+    sections: Mapping[str, Section] = MappingProxyType({}),
+) -> AsyncIterator[OpenWorld]:
+    """Run the demo on these ports of the loopback address while the block runs; `sections` replace its settings.
 
     Raises:
         CannotListen: if a port cannot be listened on.
@@ -89,7 +96,7 @@ async def open_world(ports: Ports, log: Log, clock: Callable[[], float] = time.t
         entries, sshd_kind = await _start_workspaces(stack, state, ada, grace)
         routes = folder / "routes.yaml"
         routes.write_text(yaml.safe_dump({"workspaces": entries}, sort_keys=False))
-        settings = _settings(ports, gitlab.url, client_id, secret, routes)
+        settings = _settings(ports, gitlab.url, client_id, secret, routes).model_copy(update=dict(sections))
         listeners = stack.enter_context(bind_listeners(settings))
         gateway = await stack.enter_async_context(Gateway(settings, log, listeners, clock))
         users = tuple(DemoUser(user.username, SecretStr(state.add_token(user))) for user in (ada, grace))

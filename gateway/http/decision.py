@@ -49,6 +49,8 @@ class Reply:
 
     answer: Answer
     cookies: tuple[str, ...] = ()
+    denied: str = ""
+    """Why somebody was turned away who had said who they are; for the audit log."""
 
 
 @dataclass(frozen=True, slots=True)

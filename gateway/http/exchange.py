@@ -160,7 +160,9 @@ class Exchange:
         match decision:
             case Forward():
                 self._connect(decision)
-            case Reply(answer, cookies):
+            case Reply(answer, cookies, denied):
+                if denied:
+                    self._plane.recorder.entry_denied(self.head, self.request_id, denied)
                 self.reply(answer, [("Set-Cookie", cookie) for cookie in cookies])
             case Redirect(location, cookies):
                 self.reply(SEE_OTHER, [("Location", location), *(("Set-Cookie", cookie) for cookie in cookies)])

@@ -53,6 +53,11 @@ class Recorder:
             **_who(forward),
         )
 
+    def entry_denied(self, head: RequestHead, request_id: str, reason: str) -> None:
+        """Somebody whom GitLab knows may not be where they wanted to be."""
+        self.metrics.entries.labels("denied").inc()
+        self._log.info("audit.entry_denied", request_id=request_id, host=head.host, reason=reason)
+
     def refused(self, client: str, status: int, reason: str) -> None:
         """Something arrived that is no request."""
         self.metrics.http_requests.labels("gateway", str(status)).inc()

@@ -66,5 +66,7 @@ def _refuse(verdict: Verdict) -> Reply:
             return Reply(replace(GITLAB_UNAVAILABLE, retry_after=retry_after))
         case Denied(is_token_refused=True):
             return Reply(TOKEN_REFUSED)
-        case _:
-            return Reply(UNKNOWN_WORKSPACE)
+        case Denied(reason):
+            return Reply(UNKNOWN_WORKSPACE, denied=reason)
+        case Granted():
+            raise AssertionError("who is granted is not refused")

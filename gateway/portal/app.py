@@ -4,6 +4,8 @@
     GET  /auth/start        sign in if need be, then into the workspace host of the sealed target
     GET  /auth/callback     back from GitLab
     POST /auth/sign-out     end the session
+    POST /workspaces/<name>/ports/<port>    change how open a port of mine is
+    and what `api` lists
 
 An ordinary aiohttp application behind the edge, which has checked the framing, set X-Request-Id and removed what
 clients must not say. A handler asks `auth` for a value and says what it comes to; it decides nothing itself.
@@ -18,13 +20,24 @@ from aiohttp import web
 
 from auth.login import THEN_MAX
 from auth.model import GitLabFault, Target, TokenRefused
-from gateway.answers import BAD_REQUEST, INTERNAL_ERROR, SIGN_IN_DENIED, SIGN_IN_FAILED, Answer, answer_fault
+from gateway.answers import (
+    BAD_REQUEST,
+    CROSS_SITE,
+    INTERNAL_ERROR,
+    SIGN_IN_DENIED,
+    SIGN_IN_FAILED,
+    Answer,
+    answer_fault,
+)
+from gateway.portal.api import list_workspaces, put_port
+from gateway.portal.csrf import form_token, is_form_token, is_same_origin, read_form
 from gateway.portal.entry import enter, origin_of
 from gateway.portal.home import workspace_views
 from gateway.portal.pages import home_page
 from gateway.portal.parts import PARTS, PortalParts, get_session
 from gateway.portal.replies import page, redirect, reply, request_id
-from gateway.portal.sign_in import begin, callback, sign_out, sign_out_token, start_over
+from gateway.portal.sharing import Wish, share
+from gateway.portal.sign_in import HOME, begin, callback, sign_out, start_over
 
 BODY_MAX = 16 * 1024  # bytes; the only form has one field
 
@@ -56,6 +69,9 @@ def build_portal(parts: PortalParts) -> web.Application:
     app.router.add_get("/auth/start", start, allow_head=False)
     app.router.add_get("/auth/callback", callback, allow_head=False)
     app.router.add_post("/auth/sign-out", sign_out)
+    app.router.add_post("/workspaces/{name}/ports/{port}", change_visibility)
+    app.router.add_get("/api/v1/workspaces", list_workspaces, allow_head=False)
+    app.router.add_put("/api/v1/workspaces/{name}/ports/{port}", put_port)
     return app
 
 
@@ -87,10 +103,30 @@ async def home(request: web.Request) -> web.Response:
     html = home_page(
         username=session.user.username,
         workspaces=workspace_views(records, parts.directory, parts.access, parts.settings),
-        sign_out_token=sign_out_token(parts, session),
+        form_token=form_token(parts, session),
         request_id=request_id(request),
     )
     return page(request, html)
+
+
+async def change_visibility(request: web.Request) -> web.Response:
+    """POST /workspaces/<name>/ports/<port>."""
+    parts = request.app[PARTS]
+    session = await get_session(request)
+    if session is None:
+        return redirect(request, "/auth/start")
+    form = await read_form(request)
+    if form is None:
+        return reply(request, BAD_REQUEST)
+    if not is_same_origin(request) or not is_form_token(parts, session, form.get("csrf")):
+        return reply(request, CROSS_SITE)
+    try:
+        token = await parts.login.fresh_token(session)
+    except TokenRefused:
+        return await start_over(request, session, "", SIGN_IN_DENIED)
+    name, port = request.match_info["name"], request.match_info["port"]
+    result = await share(parts, token, Wish(name, port, str(form.get("visibility")), "portal", request_id(request)))
+    return reply(request, replace(result, action=HOME)) if isinstance(result, Answer) else redirect(request, "/")
 
 
 def _fitting(parts: PortalParts, target: Target, to: str) -> str:

@@ -90,7 +90,7 @@ def _record(parts: PortalParts, session: Session, route: Route | None, verdict: 
             parts.log.info("entry.granted", **facts)
         case Denied(reason):
             parts.metrics.entries.labels(verdict="denied").inc()
-            parts.log.info("entry.denied", **facts, reason=reason)
+            parts.log.info("audit.entry_denied", **facts, reason=reason)
         case Unavailable(reason):
             parts.metrics.entries.labels(verdict="unavailable").inc()
             parts.log.warning("entry.unavailable", **facts, reason=reason)

@@ -52,15 +52,22 @@ def _workspace_view(
     record: WorkspaceRecord, workspace: Workspace, routes: Iterable[Route], policy: AccessPolicy, settings: Settings
 ) -> WorkspaceView:
     ports = tuple(_port_view(route, policy, settings) for route in sorted(routes, key=lambda route: route.port))
-    return WorkspaceView(workspace.name, _state(record, workspace), ports, _ssh_command(workspace, settings))
+    return WorkspaceView(
+        workspace.name,
+        _state(record, workspace),
+        ports,
+        _ssh_command(workspace, settings),
+        _ssh_config(workspace, settings),
+    )
 
 
 def _port_view(route: Route, policy: AccessPolicy, settings: Settings) -> PortView:
     # Portal and workspaces share one door, so they share its port too.
     port = urlsplit(settings.auth.redirect_uri).port
     authority = route.host if port is None else f"{route.host}:{port}"
-    level = policy.visibility(route).name.lower()
-    return PortView(route.port_name, route.port, f"{settings.auth.protocol}://{authority}/", level)
+    level, limit = policy.visibility(route).name.lower(), policy.limit(route)
+    url = f"{settings.auth.protocol}://{authority}/"
+    return PortView(route.port_name, route.port, url, level, limit.level.name.lower(), limit.reason)
 
 
 def _state(record: WorkspaceRecord, workspace: Workspace) -> str:
@@ -75,3 +82,12 @@ def _ssh_command(workspace: Workspace, settings: Settings) -> str:
         return ""
     port = "" if settings.ssh.port == _SSH_PORT else f" -p {settings.ssh.port}"
     return f"ssh{port} {workspace.name}@{settings.auth.portal_host}"
+
+
+def _ssh_config(workspace: Workspace, settings: Settings) -> str:
+    if not _ssh_command(workspace, settings):
+        return ""
+    lines = [f"Host {workspace.name}", f"  HostName {settings.auth.portal_host}", f"  User {workspace.name}"]
+    if settings.ssh.port != _SSH_PORT:
+        lines.append(f"  Port {settings.ssh.port}")
+    return "\n".join(lines) + "\n"

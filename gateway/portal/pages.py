@@ -1,8 +1,9 @@
 """The look of every page of the gateway: values in, one complete HTML document out.
 
-Nothing here decides, and nothing here does I/O after import: the templates and the stylesheet are read and compiled
-once. A page needs no script and no second request; everything that varies is escaped by the template engine, and an
-address that could run something is refused when the value that holds it is made.
+Nothing here decides, and nothing here does I/O after import: the templates, the stylesheet and the script are read and
+compiled once. A page needs no second request and works without the one script that one of them brings. Everything that
+varies is escaped by the template engine, and an address that could run something is refused when the value that holds
+it is made.
 """
 
 import base64
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+LEVELS = ("private", "internal", "public")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,14 @@ class PortView:
     url: str
     visibility: str
     """private, internal or public: the effective level."""
+    limit: str = "public"
+    """The most that its owner may open it."""
+    limit_reason: str = ""
+
+    @property
+    def choices(self) -> tuple[tuple[str, bool], ...]:
+        """Each level, and whether its owner may choose it."""
+        return tuple((level, LEVELS.index(level) <= LEVELS.index(self.limit)) for level in LEVELS)
 
     def __post_init__(self) -> None:
         _refuse_foreign_scheme(self.url)
@@ -51,6 +62,8 @@ class WorkspaceView:
     ports: tuple[PortView, ...]
     ssh_command: str
     """Ready to paste into a terminal; empty where the workspace has no sshd."""
+    ssh_config: str = ""
+    """A block for ~/.ssh/config."""
 
 
 def message_page(
@@ -69,9 +82,9 @@ def message_page(
     return _MESSAGE.render(title=title, text=text, hint=hint, action=action, refresh=refresh, request_id=request_id)
 
 
-def home_page(*, username: str, workspaces: Sequence[WorkspaceView], sign_out_token: str, request_id: str) -> str:
+def home_page(*, username: str, workspaces: Sequence[WorkspaceView], form_token: str, request_id: str) -> str:
     """What a signed-in person finds on the portal: their workspaces, and the way out."""
-    return _HOME.render(username=username, workspaces=workspaces, sign_out_token=sign_out_token, request_id=request_id)
+    return _HOME.render(username=username, workspaces=workspaces, form_token=form_token, request_id=request_id)
 
 
 def _refuse_foreign_scheme(url: str) -> None:
@@ -88,12 +101,16 @@ def _hash_source(content: str) -> str:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLESHEET = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+_SCRIPT = (_TEMPLATES / "copy.js").read_text(encoding="utf-8")
 
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src {_hash_source(_STYLESHEET)}; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 """The header every one of these pages is sent with."""
+
+HOME_POLICY = f"{CONTENT_SECURITY_POLICY}; script-src {_hash_source(_SCRIPT)}"
+"""The same for the page that brings the one script there is."""
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_TEMPLATES),
@@ -104,6 +121,7 @@ _ENVIRONMENT = Environment(
     auto_reload=False,
 )
 _ENVIRONMENT.globals["stylesheet"] = Markup(_STYLESHEET)  # noqa: S704 - our own file, and its hash is in the policy
+_ENVIRONMENT.globals["script"] = Markup(_SCRIPT)  # noqa: S704 - our own file, and its hash is in the policy
 _ENVIRONMENT.get_template("base.html")  # compiled now, so that no first visitor waits for a disk in the event loop
 _MESSAGE = _ENVIRONMENT.get_template("message.html")
 _HOME = _ENVIRONMENT.get_template("home.html")

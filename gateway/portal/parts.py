@@ -22,6 +22,7 @@ from auth.sessions import SessionStore, session_ref
 from config.settings import Settings
 from gateway.portal.home import RouteDirectory
 from gateway.telemetry import Log, Metrics
+from routing.visibility_store import VisibilityStore
 
 _OURS = re.compile(rb"[A-Za-z0-9_-]{43}\Z")  # 256 random bits, as `secrets.token_urlsafe(32)` spells them
 
@@ -39,6 +40,7 @@ class PortalParts:
     login: Login
     access: AccessPolicy
     directory: RouteDirectory
+    visibility: VisibilityStore
     metrics: Metrics
     log: Log
     clock: Callable[[], float]

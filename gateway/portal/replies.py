@@ -1,20 +1,24 @@
 """Turns what the portal has to say into aiohttp responses: never stored, never framed, with the edge's request id."""
 
+import json
 from collections.abc import Iterable
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.answers import SEE_OTHER, Answer, render
-from gateway.portal.pages import CONTENT_SECURITY_POLICY
+from gateway.portal.pages import CONTENT_SECURITY_POLICY, HOME_POLICY
 
 _POLICY = ("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-_PAGE_HEADERS = (
-    ("Content-Type", "text/html; charset=utf-8"),
+_PRIVATE_HEADERS = (
     ("Cache-Control", "no-store"),
-    _POLICY,
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
+)
+_PAGE_HEADERS = (
+    ("Content-Type", "text/html; charset=utf-8"),
+    ("Content-Security-Policy", HOME_POLICY),
+    *_PRIVATE_HEADERS,
 )
 
 
@@ -38,6 +42,12 @@ def redirect(request: web.Request, location: str, cookies: Iterable[str] = ()) -
 def page(request: web.Request, html: str) -> web.Response:
     """A whole page of the portal."""
     return _response(200, (*_PAGE_HEADERS, ("X-Request-Id", request_id(request))), html.encode(), ())
+
+
+def json_reply(request: web.Request, told: object) -> web.Response:
+    """What a program asked for."""
+    headers = (("Content-Type", "application/json"), *_PRIVATE_HEADERS, ("X-Request-Id", request_id(request)))
+    return _response(200, headers, json.dumps(told).encode() + b"\n", ())
 
 
 def _response(status: int, headers: Iterable[tuple[str, str]], body: bytes, cookies: Iterable[str]) -> web.Response:

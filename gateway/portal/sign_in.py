@@ -1,7 +1,6 @@
 """The portal's handlers for signing in and out."""
 
 from dataclasses import replace
-from hmac import compare_digest
 from urllib.parse import quote
 
 from aiohttp import web
@@ -23,6 +22,7 @@ from gateway.answers import (
     Answer,
     answer_fault,
 )
+from gateway.portal.csrf import is_form_token, is_same_origin, read_form
 from gateway.portal.pages import Link
 from gateway.portal.parts import PARTS, PortalParts, browser_ids, get_session
 from gateway.portal.replies import redirect, reply
@@ -38,7 +38,7 @@ SIGNED_OUT = Answer(
     "The workspaces that you had open in this browser are closed to it.",
     action=Link("Sign in again", "/"),
 )
-_HOME = Link("My workspaces", "/")
+HOME = Link("My workspaces", "/")
 
 
 async def begin(request: web.Request, then: str) -> web.Response:
@@ -76,39 +76,19 @@ async def callback(request: web.Request) -> web.Response:
 async def sign_out(request: web.Request) -> web.Response:
     """POST /auth/sign-out."""
     parts = request.app[PARTS]
-    if not _is_same_origin(request, parts.settings.auth.portal_url):
+    if not is_same_origin(request):
         return reply(request, CROSS_SITE)
     session = await get_session(request)
     if session is None:
         return reply(request, SIGNED_OUT)
-    try:
-        token = (await request.post()).get("csrf")
-    except (ValueError, LookupError):  # LookupError: a character set nobody knows
+    form = await read_form(request)
+    if form is None:
         return reply(request, BAD_REQUEST)
-    if not isinstance(token, str) or not _is_sign_out_token(parts, session, token):
+    if not is_form_token(parts, session, form.get("csrf")):
         return reply(request, CROSS_SITE)
     await parts.login.sign_out(session)
     parts.log.info("sign_out.finished", user_id=session.user.id)
     return reply(request, SIGNED_OUT, [parts.cookies.expire(parts.cookies.session)])
-
-
-def sign_out_token(parts: PortalParts, session: Session) -> str:
-    """What the sign-out form carries: only this portal can make it, and only for this session."""
-    return parts.sealer.seal("sign-out", session_ref(session.id).encode())
-
-
-def _is_sign_out_token(parts: PortalParts, session: Session, token: str) -> bool:
-    return compare_digest(parts.sealer.open("sign-out", token) or b"", session_ref(session.id).encode())
-
-
-def _is_same_origin(request: web.Request, portal_url: str) -> bool:
-    """A second lock beside the token, as far as the browser tells.
-
-    `Origin: null` says nothing: it is what a browser sends from our own page, because of its Referrer-Policy
-    (https://fetch.spec.whatwg.org/#append-a-request-origin-header).
-    """
-    site, origin = request.headers.get("Sec-Fetch-Site", ""), request.headers.get("Origin", "")
-    return site in ("", "same-origin") and origin in ("", "null", portal_url)
 
 
 def _sign_in_refused(request: web.Request, fault: GitLabFault, *, is_restartable: bool) -> web.Response:
@@ -124,9 +104,9 @@ def _sign_in_refused(request: web.Request, fault: GitLabFault, *, is_restartable
 def _explain(fault: GitLabFault) -> tuple[str, Answer]:
     match fault:
         case SignInDenied():
-            return "denied", replace(SIGN_IN_DENIED, action=_HOME)
+            return "denied", replace(SIGN_IN_DENIED, action=HOME)
         case SignInFailed():
-            return "failed", replace(SIGN_IN_FAILED, action=_HOME)
+            return "failed", replace(SIGN_IN_FAILED, action=HOME)
         case _:
             return "unavailable", answer_fault(fault)
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from yarl import URL
 
+from config.settings import Section
 from gateway.demo.browser import Browser, Page
 from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.world import SITE_PORT, OpenWorld, free_ports, open_world
@@ -114,12 +115,19 @@ class Live:
         return registry.get_sample_value(f"workspaces_gateway_{name}", labels) or 0.0
 
 
+@asynccontextmanager
+async def open_live(**sections: Section) -> AsyncIterator[Live]:
+    """The demo on free ports, with other settings where some are given."""
+    clock, log = Clock(), io.StringIO()
+    async with open_world(free_ports(), open_log("debug", log), clock, sections) as world:
+        yield Live(world, clock, log)
+
+
 @pytest.fixture
 async def live() -> AsyncIterator[Live]:
     """The demo on free ports."""
-    clock, log = Clock(), io.StringIO()
-    async with open_world(free_ports(), open_log("debug", log), clock) as world:
-        yield Live(world, clock, log)
+    async with open_live() as opened:
+        yield opened
 
 
 @dataclass

@@ -79,6 +79,7 @@ async def test_somebody_elses_token_finds_nothing(private: Live) -> None:
 
     assert (foreign.status, unknown.status) == (404, 404)
     assert _anonymised(foreign) == _anonymised(unknown)
+    assert len(private.logged("audit.entry_denied")) == 2
     assert private.metric("gitlab_calls_total", endpoint="graphql", result="ok") == before + 1
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from gateway.portal import pages
-from gateway.portal.pages import CONTENT_SECURITY_POLICY, Link, PortView, WorkspaceView, home_page, message_page
+from gateway.portal.pages import (
+    CONTENT_SECURITY_POLICY,
+    HOME_POLICY,
+    Link,
+    PortView,
+    WorkspaceView,
+    home_page,
+    message_page,
+)
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=y>&amp;{{ 7*7 }}"""
 HOSTILE_URL = "https://gitlab.example.com/?a=1&b=\"'><script>alert(1)</script>"
@@ -61,22 +69,28 @@ def full_message() -> str:
 
 
 def empty_home() -> str:
-    return home_page(username="ada", workspaces=[], sign_out_token="token", request_id="r-1")
+    return home_page(username="ada", workspaces=[], form_token="token", request_id="r-1")
 
 
 def full_home() -> str:
     ports = (
-        PortView("editor-server", 60001, "/60001", "private"),
-        PortView("docs", 4000, "/4000", "internal"),
+        PortView("editor-server", 60001, "/60001", "private", "private", "It is never shared."),
+        PortView("docs", 4000, "/4000", "internal", "internal", "No further than this."),
         PortView("site", 3000, "/3000", "public"),
     )
     return home_page(
         username="ada",
         workspaces=[
-            WorkspaceView("apple-bear-blue", "running", ports, "ssh apple-bear-blue@gateway"),
+            WorkspaceView(
+                "apple-bear-blue",
+                "running",
+                ports,
+                "ssh apple-bear-blue@gateway",
+                "Host apple-bear-blue\n  User apple-bear-blue\n",
+            ),
             WorkspaceView("green-fox-lamp", "stopped", (), ""),
         ],
-        sign_out_token="token",
+        form_token="token",
         request_id="r-1",
     )
 
@@ -97,13 +111,16 @@ class TestEveryPage:
 
         assert [len(outline.find_all(tag)) for tag in ("h1", "main", "header", "footer", "title")] == [1] * 5
 
-    def test_fetches_nothing_and_runs_nothing(self, page: str) -> None:
-        """No script, no event handler, no inline style attribute and no address of another site."""
+    def test_fetches_nothing_and_runs_nothing_but_the_one_script(self, page: str) -> None:
+        """No event handler, no inline style attribute and no address of another site."""
         outline = Outline(page)
 
-        assert {tag for tag, _ in outline.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "base"})
+        assert {tag for tag, _ in outline.tags}.isdisjoint({"link", "img", "iframe", "object", "base"})
         assert not [name for _, attrs in outline.tags for name in attrs if name.startswith("on") or name == "style"]
         assert "//" not in page
+        for script in re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL):
+            digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+            assert f"{CONTENT_SECURITY_POLICY}; script-src 'sha256-{digest}'" == HOME_POLICY
         assert "@import" not in page
         assert "url(" not in page
 
@@ -155,7 +172,7 @@ class TestEscaping:
         port = PortView(HOSTILE, 3000, HOSTILE_URL, HOSTILE)
         workspace = WorkspaceView(HOSTILE, HOSTILE, (port,), HOSTILE)
         harmless = WorkspaceView("name", "running", (PortView("site", 3000, "/", "public"),), "ssh")
-        render = {"username": HOSTILE, "sign_out_token": HOSTILE, "request_id": HOSTILE}
+        render = {"username": HOSTILE, "form_token": HOSTILE, "request_id": HOSTILE}
 
         outline = Outline(home_page(workspaces=[workspace], **render))
 
@@ -163,7 +180,9 @@ class TestEscaping:
             tag for tag, _ in Outline(home_page(workspaces=[harmless], **render)).tags
         ]
         assert outline.text.count(HOSTILE) == 7
-        assert outline.find_all("input") == [{"type": "hidden", "name": "csrf", "value": HOSTILE}]
+        assert outline.find_all("input") == 2 * [{"type": "hidden", "name": "csrf", "value": HOSTILE}]
+        action = outline.find_all("form")[1]["action"] or ""
+        assert "/" not in action.removeprefix("/workspaces/").removesuffix("/ports/3000")
         assert outline.find_all("ul") == [{"class": "ports", "role": "list", "aria-label": f"Ports of {HOSTILE}"}]
         assert [attrs["href"] for attrs in outline.find_all("a")] == [HOSTILE_URL]
 
@@ -207,8 +226,33 @@ class TestHome:
         """It is a POST to the portal that another site cannot imitate."""
         outline = Outline(full_home())
 
-        assert outline.find_all("form") == [{"method": "post", "action": "/auth/sign-out"}]
-        assert outline.find_all("input") == [{"type": "hidden", "name": "csrf", "value": "token"}]
+        assert outline.find_all("form")[0] == {"method": "post", "action": "/auth/sign-out"}
+        assert outline.find_all("input")[0] == {"type": "hidden", "name": "csrf", "value": "token"}
+
+    def test_offers_each_level_that_the_owner_may_choose(self) -> None:
+        """What the policy forbids is greyed, with the reason; a port that is private for ever has no switch."""
+        outline = Outline(full_home())
+
+        assert [form["action"] for form in outline.find_all("form")[1:]] == [
+            "/workspaces/apple-bear-blue/ports/4000",
+            "/workspaces/apple-bear-blue/ports/3000",
+        ]
+        docs, site = outline.find_all("button")[1:4], outline.find_all("button")[4:7]
+        assert [("disabled" in button, button["aria-pressed"]) for button in docs] == [
+            (False, "false"),
+            (False, "true"),
+            (True, "false"),
+        ]
+        assert ["disabled" in button for button in site] == [False, False, False]
+        assert "No further than this." in outline.text
+        assert "It is never shared." in outline.text
+
+    def test_shows_the_ssh_block(self) -> None:
+        """It can be selected without the script, which only shows the button to copy it."""
+        outline = Outline(full_home())
+
+        assert "Host apple-bear-blue User apple-bear-blue" in outline.text
+        assert all("hidden" in button for button in outline.find_all("button") if "data-copy" in button)
 
     def test_is_friendly_when_there_is_nothing(self) -> None:
         """A person without workspaces learns where they come from."""

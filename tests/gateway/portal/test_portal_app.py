@@ -33,6 +33,7 @@ from gateway.telemetry import Metrics, open_log
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import ClaimChanged, ServicePort, WorkspaceService
 from routing.table import RouteTable
+from routing.visibility_store import RouteFileVisibility
 
 PORTAL = "https://portal.zone.test"
 HOST = "3000-apple.zone.test"
@@ -187,6 +188,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
                 login=Login(settings.auth, client, sealer, sessions, clock),
                 access=AccessPolicy(client, VisibilitySettings()),
                 directory=table,
+                visibility=RouteFileVisibility(tmp_path / "routes.yaml", lambda: None),
                 metrics=Metrics(),
                 log=open_log("debug", log),
                 clock=clock,
@@ -253,7 +255,7 @@ async def test_what_happened_is_counted_and_logged(world: World, browser: Browse
     assert world.metric("entries_total", verdict="granted") == world.metric("entries_total", verdict="denied") == 1
     assert [event["user_id"] for event in world.events("sign_in.finished")] == [world.jo.id]
     assert [event["workspace_id"] for event in world.events("entry.granted")] == ["993"]
-    assert [event["workspace_id"] for event in world.events("entry.denied")] == [""]
+    assert [event["workspace_id"] for event in world.events("audit.entry_denied")] == [""]
 
 
 async def test_a_member_enters_an_internal_port_as_such(world: World, browser: Browser) -> None:

@@ -1,0 +1,93 @@
+"""`python -m gateway ports` as a person types it, against a running gateway."""
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from gateway.demo.world import SITE_PORT
+from tests.gateway.conftest import Live
+
+
+async def ports(live: Live, *arguments: str, token: str | None = None, portal: bool = True) -> tuple[int, str, str]:
+    """Status, output and errors of the command."""
+    environ = {"PATH": os.environ["PATH"], "WORKSPACES_TOKEN": live.token("ada") if token is None else token}
+    if portal:
+        # The name needs no DNS: the portal answers to its Host, which a proxy setting keeps.
+        environ["WORKSPACES_PORTAL"] = live.world.visit.portal_url
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway",
+        "ports",
+        *arguments,
+        env=environ,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20):
+        output, errors = await process.communicate()
+    return process.returncode or 0, output.decode(), errors.decode()
+
+
+async def test_list_shows_what_is_open_to_whom(live: Live) -> None:
+    """One line a port, with its address."""
+    status, output, _ = await ports(live, "list")
+
+    lines = [line.split() for line in output.splitlines()]
+    assert status == 0
+    assert [live.world.visit.running, "3000", "http-3000", "public", live.url("/")] in lines
+    assert {line[0] for line in lines} == {live.world.visit.running, live.world.visit.stopped}
+
+
+async def test_set_changes_it(live: Live) -> None:
+    """And says what it is now."""
+    status, output, _ = await ports(live, "set", live.world.visit.running, str(SITE_PORT), "internal")
+
+    assert (status, output) == (0, f"port 3000 of {live.world.visit.running} is internal\n")
+    await live.wait_visible("internal")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("set", "apple-bear-blue", "60001", "public"), "only lock"),
+        (("set", "no-such-workspace", "3000", "public"), "no such workspace"),
+    ],
+)
+async def test_a_refusal_is_a_sentence(live: Live, arguments: tuple[str, ...], words: str) -> None:
+    """Status 1, and what the portal said."""
+    status, output, errors = await ports(live, *arguments)
+
+    assert (status, output) == (1, "")
+    assert words in errors
+
+
+async def test_a_wrong_token_is_refused_and_not_shown(live: Live) -> None:
+    """Wherever it came from."""
+    status, output, errors = await ports(live, "list", token="glpat-wrong-token")
+
+    assert status == 1
+    assert "glpat" not in output + errors
+    assert "does not accept the token" in errors
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("list", "--token", "x"), ("set", "apple", "x", "public"), ("set", "apple", "1", "open")]
+)
+async def test_a_wrong_command_is_explained(live: Live, arguments: tuple[str, ...]) -> None:
+    """There is no argument for the token."""
+    status, _, errors = await ports(live, *arguments)
+
+    assert status == 2
+    assert "usage:" in errors
+
+
+async def test_a_portal_that_is_none_is_said(live: Live) -> None:
+    """Not a traceback."""
+    status, _, errors = await ports(live, "--portal", live.world.visit.admin_url, "list", portal=False)
+
+    assert status == 1
+    assert "Traceback" not in errors
