@@ -5,6 +5,7 @@ and only its own section of the settings.
 """
 
 import asyncio
+import gc
 import signal
 import tempfile
 import time
@@ -218,6 +219,7 @@ async def serve(settings: Settings, log: Log, listeners: Listeners, opened: Call
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled.set)
     async with Gateway(settings, log, listeners) as gateway:
+        _spare_collections()
         opened()
         await signalled.wait()
         signalled.clear()
@@ -229,6 +231,17 @@ async def serve(settings: Settings, log: Log, listeners: Listeners, opened: Call
             draining.cancel()
             impatient.cancel()
     log.info("gateway.closed")
+
+
+def _spare_collections() -> None:
+    """Keep what lives as long as the process out of garbage collections, and have fewer of them.
+
+    Exchanges free themselves by reference counts; walking 100,000 routes at each collection cost a quarter of all
+    requests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 @asynccontextmanager

@@ -5,10 +5,13 @@ Labels are bounded: never a user, a workspace, an address or a host. No line hol
 
 import logging
 import sys
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway.lines import LineWriter
+from gateway.tally import Spread, Tally
 
 _PREFIX = "workspaces_gateway"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
@@ -21,13 +24,19 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.http_requests = self._counter("http_requests", "Requests answered.", "to", "status")
-        self.http_seconds = self._histogram("http_request_seconds", "From request head to the end of the answer.", "to")
+        self.http_requests = self._tally("http_requests", "Requests answered.", "to", "status")
+        self.http_seconds = Spread(
+            f"{_PREFIX}_http_request_seconds",
+            "From request head to the end of the answer.",
+            ("to",),
+            _SECONDS,
+            self.registry,
+        )
         self.http_connections = self._gauge("http_connections", "Open client connections.")
         self.http_tunnels = self._gauge("http_tunnels", "Open WebSocket tunnels.")
         self.http_tunnels_opened = self._counter("http_tunnels_opened", "Tunnels opened.")
         self.http_revoked = self._counter("http_revoked", "Requests and tunnels closed because a right was lost.")
-        self.http_bytes = self._counter("http_bytes", "Body and tunnel bytes relayed.", "direction")
+        self.http_bytes = self._tally("http_bytes", "Body and tunnel bytes relayed.", "direction")
         self.upstream_failures = self._counter("http_upstream_failures", "Workspaces that did not answer.", "reason")
         self.sign_ins = self._counter("sign_ins", "Sign-ins finished.", "result")
         self.entries = self._counter("entries", "Decisions whether a visitor may enter a host.", "verdict")
@@ -57,6 +66,9 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
 
+    def _tally(self, name: str, text: str, *labels: str) -> Tally:
+        return Tally(f"{_PREFIX}_{name}", text, labels, self.registry)
+
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
 
@@ -64,7 +76,11 @@ class Metrics:
         return Histogram(f"{_PREFIX}_{name}", text, labels, registry=self.registry, buckets=_SECONDS)
 
 
-Log = structlog.typing.FilteringBoundLogger
+class Log(structlog.typing.FilteringBoundLogger, Protocol):
+    """A structured logger whose stream also takes lines that were rendered elsewhere."""
+
+    def bind(self, **new_values: Any) -> "Log": ...
+    def batch_line(self, line: str) -> None: ...
 
 
 def open_log(level: str, stream: TextIO = sys.stdout) -> Log:
@@ -73,8 +89,8 @@ def open_log(level: str, stream: TextIO = sys.stdout) -> Log:
     An event is a stable name (`ssh.connected`); what varies goes into fields that are named alike everywhere.
     """
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        LineWriter(stream),
+        wrapper_class=_logger_class(_LEVELS[level]),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -83,3 +99,15 @@ def open_log(level: str, stream: TextIO = sys.stdout) -> Log:
         ],
     )
     return log
+
+
+def _logger_class(level: int) -> type[Any]:
+    filtering: type[Any] = structlog.make_filtering_bound_logger(level)
+
+    class Batching(filtering):  # type: ignore[misc]  # structlog makes the class at run time
+        def batch_line(self, line: str) -> None:
+            """A line of the level info, written together with others."""
+            if level <= logging.INFO:
+                self._logger.batch(line)
+
+    return Batching

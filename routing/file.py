@@ -4,6 +4,7 @@ It says what Services say in a cluster, in the same words.
 """
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from routing.discovery import Refusal, RoutingRules, derive_claim
 from routing.model import Claim, Relisted, ServicePort, WorkspaceService, WorkspaceState
+
+_Loader: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""In C where libyaml is there: five times as fast."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -73,7 +77,7 @@ class RouteFile:
 
 def _parse(path: Path) -> _File:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - both are safe loaders
         return _File.model_validate(data)
     except OSError as exc:
         raise RouteFileError(f"{path}: {exc.strerror}") from exc
@@ -104,5 +108,4 @@ def _service(entry: _WorkspaceEntry, index: int) -> WorkspaceService:
 
 
 def _repeated(claims: list[Claim]) -> list[str]:
-    keys = [claim.key for claim in claims]
-    return sorted({key for key in keys if keys.count(key) > 1})
+    return sorted(key for key, times in Counter(claim.key for claim in claims).items() if times > 1)

@@ -59,6 +59,8 @@ class Exchange:
         self._reused = False
         self._task: asyncio.Task[None] | None = None
         self._pending: list[bytes] = []
+        self._unsent: list[bytes] = []
+        """Of the response, since the workspace was last heard of."""
         self._pending_bytes = 0
         self._rechunk = False
         self._close = False
@@ -239,16 +241,24 @@ class Exchange:
         framing = self._frame(head)
         cookies = self._forward.cookies if self._forward else ()
         added = [b"Set-Cookie: %b\r\n" % cookie.encode() for cookie in cookies]
-        self._write(response_for_client(head, framing, added, self._own_cookies, self.head.host))
+        self._unsent.append(response_for_client(head, framing, added, self._own_cookies, self.head.host))
 
     def response_body(self, data: bytes) -> None:
         self._sent += len(data)
-        for piece in chunk(data) if self._rechunk else (data,):
-            self._write(piece)
+        self._unsent += chunk(data) if self._rechunk else (data,)
+
+    def response_paused(self) -> None:
+        """Nothing more came at once: what there is goes out in one write."""
+        unsent, self._unsent = self._unsent, []
+        if len(unsent) == 1:
+            self._write(unsent[0])
+        elif unsent:
+            self._client.transport.writelines(unsent)
 
     def response_end(self, *, reusable: bool) -> None:
         if self._rechunk:
-            self._write(LAST_CHUNK)
+            self._unsent.append(LAST_CHUNK)
+        self.response_paused()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if reusable and self.request_done:
@@ -279,6 +289,7 @@ class Exchange:
         if self._phase is _Phase.SENT:
             self.reply(BROKEN_UPSTREAM)
         elif self._phase is _Phase.ANSWERING:
+            self.response_paused()
             # The only way left to say that the body is not whole is to break the connection.
             self._phase = _Phase.OVER
             self._record(self._status, "truncated")

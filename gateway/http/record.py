@@ -3,6 +3,9 @@
 Queries, cookies and tokens never come here; a path is cut, and JSON escapes whatever it holds.
 """
 
+import time
+from json.encoder import encode_basestring_ascii
+
 from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead
 from gateway.telemetry import Log, Metrics
@@ -18,6 +21,9 @@ class Recorder:
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self.metrics = metrics
         self._log = log
+        self._write = log.bind().batch_line
+        self._second = 0
+        self._second_text = ""
 
     def request(
         self,
@@ -34,23 +40,16 @@ class Recorder:
     ) -> None:
         """One exchange has ended. `code` names the gateway's own answer or how the exchange broke off."""
         to = "gateway" if forward is None else "workspace" if forward.route else "portal"
-        self.metrics.http_requests.labels(to, str(status)).inc()
-        self.metrics.http_seconds.labels(to).observe(seconds)
+        self.metrics.http_requests.add((to, str(status)))
+        self.metrics.http_seconds.add((to,), seconds)
         self._count(received, sent)
         self._count_revoked(code)
-        self._log.info(
-            "http.request",
-            request_id=request_id,
-            client=client,
-            method=head.method.decode("latin-1"),
-            host=head.host,
-            path=head.path[:_PATH_MAX].decode("latin-1"),
-            status=status,
-            code=code,
-            seconds=round(seconds, 6),
-            received=received,
-            sent=sent,
-            **_who(forward),
+        # By hand, because a general renderer costs a fifth of a request. Only what a client wrote needs quoting.
+        self._write(
+            f'{{"event": "http.request", "level": "info", "timestamp": "{self._now()}", "request_id": "{request_id}", '
+            f'"client": "{client}", "method": {_quoted(head.method)}, "host": "{head.host}", '
+            f'"path": {_quoted(head.path[:_PATH_MAX])}, "status": {status}, "code": "{code}", '
+            f'"seconds": {seconds:.6f}, "received": {received}, "sent": {sent}{_who_text(forward)}}}'
         )
 
     def entry_denied(self, head: RequestHead, request_id: str, reason: str) -> None:
@@ -60,7 +59,7 @@ class Recorder:
 
     def refused(self, client: str, status: int, reason: str) -> None:
         """Something arrived that is no request."""
-        self.metrics.http_requests.labels("gateway", str(status)).inc()
+        self.metrics.http_requests.add(("gateway", str(status)))
         self._log.info("http.refused", client=client, status=status, reason=reason)
 
     def tunnel_opened(self) -> None:
@@ -97,8 +96,28 @@ class Recorder:
             self.metrics.http_revoked.inc()
 
     def _count(self, received: int, sent: int) -> None:
-        self.metrics.http_bytes.labels("received").inc(received)
-        self.metrics.http_bytes.labels("sent").inc(sent)
+        self.metrics.http_bytes.add(("received",), received)
+        self.metrics.http_bytes.add(("sent",), sent)
+
+    def _now(self) -> str:
+        """The time as structlog writes it; its second is spelled out once a second."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._second_text}.{int((now - second) * 1_000_000):06d}Z"
+
+
+def _quoted(value: bytes) -> str:
+    return encode_basestring_ascii(value.decode("latin-1"))
+
+
+def _who_text(forward: Forward | None) -> str:
+    if forward is None or forward.route is None:
+        return ""
+    text = f', "workspace": {encode_basestring_ascii(forward.route.workspace.name)}, "port": {forward.route.port}'
+    return f'{text}, "user": {forward.grant.user_id}' if forward.grant else text
 
 
 def _who(forward: Forward | None) -> dict[str, str | int]:

@@ -32,6 +32,9 @@ class Receiver(Protocol):
 
     def response_head(self, head: ResponseHead) -> None: ...
     def response_body(self, data: bytes) -> None: ...
+    def response_paused(self) -> None:
+        """All that has arrived was passed on, and it is not the end."""
+
     def response_end(self, *, reusable: bool) -> None: ...
     def switched(self, head: ResponseHead, rest: bytes) -> None: ...
     def upstream_lost(self, reason: str, *, is_untouched: bool) -> None:
@@ -137,8 +140,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._surplus = True
         if self._phase is _Phase.COMPLETE:
             self._complete()
-        else:
-            self._weigh(len(data))
+            return
+        if self._receiver is not None:
+            self._receiver.response_paused()
+        self._weigh(len(data))
 
     def eof_received(self) -> None:
         if self._phase is _Phase.BODY and self._is_until_close:

@@ -1,0 +1,38 @@
+"""Counting without a lock."""
+
+import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+from gateway.tally import Spread, Tally
+
+BOUNDS = (0.1, 1, 10)
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    """Where Prometheus finds what was counted."""
+    return CollectorRegistry()
+
+
+def test_a_tally_is_a_counter(registry: CollectorRegistry) -> None:
+    """By its labels."""
+    tally = Tally("things", "Things.", ("kind",), registry)
+    tally.add(("a",))
+    tally.add(("a",), 2)
+    tally.add(("b",))
+
+    assert registry.get_sample_value("things_total", {"kind": "a"}) == 3
+    assert registry.get_sample_value("things_total", {"kind": "b"}) == 1
+
+
+def test_a_spread_says_what_a_histogram_says(registry: CollectorRegistry) -> None:
+    """Line for line, for values in, between and beyond the bounds."""
+    spread = Spread("seconds", "Seconds.", ("to",), BOUNDS, registry)
+    other = CollectorRegistry()
+    histogram = Histogram("seconds", "Seconds.", ("to",), buckets=BOUNDS, registry=other)
+    for value in (0, 0.1, 0.5, 1, 9.9, 10, 11, 1000):
+        spread.add(("x",), value)
+        histogram.labels("x").observe(value)
+
+    lines = [line for line in generate_latest(other).decode().splitlines() if "_created" not in line]
+    assert generate_latest(registry).decode().splitlines() == lines

@@ -1,0 +1,64 @@
+"""Log lines and metrics."""
+
+import asyncio
+import io
+import json
+
+import pytest
+
+from gateway.telemetry import Metrics, open_log
+
+
+class Writes(io.StringIO):
+    """A stream that remembers what was written to it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return len(text)
+
+
+def test_an_event_is_one_json_line() -> None:
+    """With its level and its time."""
+    stream = io.StringIO()
+    open_log("info", stream).info("some.event", path='a"\n\x1b', count=3)
+
+    (line,) = stream.getvalue().splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["path"], told["count"], told["level"]) == ("some.event", 'a"\n\x1b', 3, "info")
+    assert told["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize(("level", "written"), [("debug", 2), ("info", 2), ("warn", 0), ("error", 0)])
+async def test_what_is_below_the_level_is_not_written(level: str, written: int) -> None:
+    """Nor are the lines of requests, which are of the level info."""
+    stream = io.StringIO()
+    log = open_log(level, stream).bind()
+    log.info("some.event")
+    log.batch_line('{"event": "other"}')
+    await asyncio.sleep(0)
+
+    assert len(stream.getvalue().splitlines()) == written
+
+
+async def test_lines_of_one_turn_are_written_together_and_in_order() -> None:
+    """A rare line takes those that wait along."""
+    stream = Writes()
+    log = open_log("info", stream).bind()
+    log.batch_line("1")
+    log.batch_line("2")
+    log.info("three")
+    log.batch_line("4")
+    await asyncio.sleep(0)
+
+    assert [text.count("\n") for text in stream.writes] == [3, 1]
+    assert stream.writes[0].startswith("1\n2\n")
+    assert stream.writes[1] == "4\n"
+
+
+def test_all_metrics_render() -> None:
+    """Also before anything was counted."""
+    assert b"workspaces_gateway_routes 0.0" in Metrics().render()
