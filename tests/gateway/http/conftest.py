@@ -42,6 +42,47 @@ PATIENCE = 10  # seconds a test waits for what comes at once; only a failure tak
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
+@dataclass(frozen=True)
+class Message:
+    """A request or a response as it came over a socket."""
+
+    head: bytes
+    """Raw, with its empty line."""
+    body: bytes = b""
+
+    @property
+    def start(self) -> bytes:
+        return self.head.partition(b"\r\n")[0]
+
+    @property
+    def status(self) -> int:
+        return int(self.start.split(b" ")[1])
+
+    @property
+    def target(self) -> bytes:
+        return self.start.partition(b" ")[2].rpartition(b" ")[0]
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """In order, as written."""
+        lines = self.head.removesuffix(b"\r\n\r\n").split(b"\r\n")[1:]
+        return [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+
+    def all(self, name: bytes) -> list[bytes]:
+        """The values of a field, in order."""
+        return [value for key, value in self.fields if key.lower() == name.lower()]
+
+    def one(self, name: bytes) -> bytes:
+        """The value of a field that is there exactly once."""
+        (value,) = self.all(name)
+        return value
+
+    @property
+    def code(self) -> bytes:
+        """Which answer of the gateway itself this is; empty for a workspace's own."""
+        return b"".join(self.all(b"x-workspaces-gateway"))
+
+
 ADA = User(7, "ada")
 
 
@@ -107,9 +148,12 @@ class World:
     ) -> None:
         """A workspace with one web port; without a handler nothing listens on it."""
         port = free_port() if handler is None else await self._listen(handler)
-        self._claim(name, port, visibility, state)
+        self.claim(name, port, visibility, state)
 
-    def _claim(self, name: str, port: int, visibility: str, state: WorkspaceState) -> None:
+    def claim(
+        self, name: str, port: int, visibility: str = "public", state: WorkspaceState = WorkspaceState.RUNNING
+    ) -> None:
+        """A workspace with one web port, at this port of this machine."""
         self.claims += 1
         service = WorkspaceService(
             name=name,
@@ -139,7 +183,7 @@ class World:
             self.stack.callback(filler.close)
             filler.setblocking(False)  # noqa: FBT003 - the standard library's own signature
             filler.connect_ex(listener.getsockname())
-        self._claim("apple", listener.getsockname()[1], "public", WorkspaceState.RUNNING)
+        self.claim("apple", listener.getsockname()[1], "public", WorkspaceState.RUNNING)
 
     def curse(self, name: str) -> None:
         """Let the gateway itself fail whenever this workspace is asked for."""
@@ -150,7 +194,7 @@ class World:
         route = self.table.get_route(f"3000-{old}.ws.example.dev")
         assert route is not None
         self.table.apply(ClaimRemoved(f"ns/{old}"))
-        self._claim(new, route.upstream.port, "public", WorkspaceState.RUNNING)
+        self.claim(new, route.upstream.port, "public", WorkspaceState.RUNNING)
 
     async def _listen(self, handler: Handler) -> int:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -167,9 +211,16 @@ class World:
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A raw connection to the door."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.door.port, limit=1 << 24)
+        # A small limit: what the reader of a test keeps would look like something the door keeps.
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.door.port, limit=1 << 18)
         self.stack.callback(writer.close)
         return reader, writer
+
+    async def ask(self, *lines: str | bytes, **how: Any) -> Message:
+        """The answer to one request on a connection of its own."""
+        reader, writer = await self.connect()
+        writer.write(request(*lines, **how))
+        return await read_response(reader, how.get("method", "GET").encode())
 
     async def exchange(self, request: bytes) -> bytes:
         """Everything that comes back for these bytes until the door closes the connection."""
@@ -228,9 +279,9 @@ def settings(**http: Any) -> Settings:
 
 
 @asynccontextmanager
-async def open_world(**http: Any) -> AsyncIterator[World]:
-    """A door with these HTTP settings and nothing behind it yet."""
-    chosen, metrics, log = settings(**http), Metrics(), io.StringIO()
+async def open_world(chosen: Settings | None = None, **http: Any) -> AsyncIterator[World]:
+    """A door with these HTTP settings (or these settings altogether) and nothing behind it yet."""
+    chosen, metrics, log = chosen or settings(**http), Metrics(), io.StringIO()
     async with AsyncExitStack() as stack:
         gitlab = PlayedGitLab(await stack.enter_async_context(aiohttp.ClientSession()))
         sealer, sessions, table = Sealer([chosen.auth.signing_key]), MemorySessions(SessionSettings()), RouteTable()
@@ -261,47 +312,6 @@ async def world() -> AsyncIterator[World]:
     """A door with default settings."""
     async with open_world() as world:
         yield world
-
-
-@dataclass(frozen=True)
-class Message:
-    """A request or a response as it came over a socket."""
-
-    head: bytes
-    """Raw, with its empty line."""
-    body: bytes = b""
-
-    @property
-    def start(self) -> bytes:
-        return self.head.partition(b"\r\n")[0]
-
-    @property
-    def status(self) -> int:
-        return int(self.start.split(b" ")[1])
-
-    @property
-    def target(self) -> bytes:
-        return self.start.partition(b" ")[2].rpartition(b" ")[0]
-
-    @property
-    def fields(self) -> list[tuple[bytes, bytes]]:
-        """In order, as written."""
-        lines = self.head.removesuffix(b"\r\n\r\n").split(b"\r\n")[1:]
-        return [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
-
-    def all(self, name: bytes) -> list[bytes]:
-        """The values of a field, in order."""
-        return [value for key, value in self.fields if key.lower() == name.lower()]
-
-    def one(self, name: bytes) -> bytes:
-        """The value of a field that is there exactly once."""
-        (value,) = self.all(name)
-        return value
-
-    @property
-    def code(self) -> bytes:
-        """Which answer of the gateway itself this is; empty for a workspace's own."""
-        return b"".join(self.all(b"x-workspaces-gateway"))
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:
@@ -389,7 +399,7 @@ class Scene:
 async def eventually(is_true: Callable[[], bool]) -> None:
     """Wait until something that no event tells of is so."""
     async with asyncio.timeout(PATIENCE):
-        while not is_true():
+        while not is_true():  # noqa: ASYNC110 - what is waited for is outside this program, or tells nobody
             await asyncio.sleep(0.005)
 
 

@@ -20,6 +20,7 @@ from gateway.http.headers import (
 
 HOST = "3000-apple.ws.example.dev"
 OWN = Cookies(secure=True).names
+ODD = b'foobar[0]=x; =empty; q="a b"; workspace=mine; ;; \xe9=1'
 HOST_FIELD: Field = (b"Host", HOST.encode())
 KEY: Field = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
 UPGRADE: list[Field] = [HOST_FIELD, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"), KEY]
@@ -248,7 +249,7 @@ def test_forwarded_lines_come_last_and_once() -> None:
         (b"gitlab-workspace-session=x; gitlab-workspaces-session=y; b=2", b"b=2"),
         (b"a=1; \t__Host-workspaces-grant \t=x", b"a=1"),
         (b"__Host-workspaces-grant", b""),
-        (b'foobar[0]=x; =empty; q="a b"; workspace=mine; ;; \xe9=1', b'foobar[0]=x; =empty; q="a b"; workspace=mine; ;; \xe9=1'),
+        (ODD, ODD),
         (b"my__Host-workspaces-grant=1", b"my__Host-workspaces-grant=1"),
         (b"a=__Host-workspaces-grant=1", b"a=__Host-workspaces-grant=1"),
     ],
@@ -322,7 +323,7 @@ def test_portal_sets_our_cookies() -> None:
     """The portal is ours: nothing of what it says is dropped but what belongs to its connection."""
     fields = [(b"Set-Cookie", b"__Host-workspaces-session=x"), (b"X-Workspaces-Gateway", b"sign_in_failed")]
 
-    assert respond(*fields, own=frozenset()) == [b"Set-Cookie: __Host-workspaces-session=x", b"X-Workspaces-Gateway: sign_in_failed"]  # fmt: skip
+    assert respond(*fields, own=frozenset()) == [b": ".join(field) for field in fields]
 
 
 def test_workspace_cannot_speak_as_the_gateway() -> None:
@@ -345,7 +346,8 @@ def test_response_fields_pass() -> None:
         (b"Cache-Control", b"public"),
     ]
 
-    assert respond(*fields) == [b"server: Vite", b"VARY: a", b"Vary: b", b"Content-Encoding: br", b"Cache-Control: public"]  # fmt: skip
+    kept = (0, 4, 5, 8, 9)
+    assert respond(*fields) == [b": ".join(fields[index]) for index in kept]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -235,7 +236,7 @@ class Filler(asyncio.Protocol):
         self.is_full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are so by shape
+        self.transport = cast(asyncio.WriteTransport, transport)  # uvloop's are so by shape
         while not self.is_full:
             self.transport.write(bytes(65536))
 
@@ -251,7 +252,7 @@ async def test_tunnel_to_a_slow_reader_is_held_from_the_start() -> None:
     full, _ = await loop.create_connection(Filler, sock=ours)
     workspace, _ = await loop.create_connection(asyncio.Protocol, sock=theirs)
     poured, _ = await loop.create_connection(asyncio.Protocol, sock=pouring)
-    tunnel = Tunnel(cast(asyncio.Transport, full), cast(asyncio.Transport, workspace), lambda _up, _down: None)
+    tunnel = Tunnel(full, workspace, lambda _up, _down: None)
 
     tunnel.open(b"", b"early")
     poured.write(bytes(32 << 20))
@@ -358,7 +359,7 @@ async def test_a_thousand_failing_upgrades_leave_nothing(world: World) -> None:
     """No descriptor stays open towards a workspace that is stopped, nor towards its visitors."""
     await world.add(None)
     await failing_upgrade(world)
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
 
     for _ in range(20):
         async with asyncio.TaskGroup() as group:
@@ -366,7 +367,12 @@ async def test_a_thousand_failing_upgrades_leave_nothing(world: World) -> None:
                 group.create_task(failing_upgrade(world))
 
     await eventually(lambda: world.metric("http_connections") == 0)
-    await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    await eventually(lambda: descriptors() <= before)
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def failing_upgrade(world: World) -> None:
