@@ -24,6 +24,7 @@ _QUOTE_MAX = 200  # characters of GitLab's own words in a log line
 _CURRENT_USER = "currentUser { id username }"
 _WORKSPACE = "id name actualState user { id }"
 _OWNERSHIP = f"query($id: RemoteDevelopmentWorkspaceID!) {{ {_CURRENT_USER} workspace(id: $id) {{ {_WORKSPACE} }} }}"
+_START = "mutation($input: WorkspaceUpdateInput!) { workspaceUpdate(input: $input) { errors } }"
 # One page: nobody runs a hundred workspaces, and a page that lists more could not be read.
 _WORKSPACES = f"{{ {_CURRENT_USER} workspaces(first: 100) {{ nodes {{ {_WORKSPACE} }} }} }}"
 
@@ -39,6 +40,9 @@ class GitLab(Protocol):
 
     async def find_workspaces(self, token: SecretStr) -> tuple[WorkspaceRecord, ...]:
         """The workspaces of the token's user."""
+
+    async def start_workspace(self, token: SecretStr, workspace_id: str) -> tuple[str, ...]:
+        """Ask for the workspace to run; what GitLab says against it, or nothing."""
 
 
 class GitLabClient(GitLab):
@@ -71,7 +75,15 @@ class GitLabClient(GitLab):
             raise _strange("workspaces without nodes")
         return tuple(record for record in map(_workspace, nodes) if record.owner_id == visitor.id)
 
-    async def _query(self, token: SecretStr, query: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    async def start_workspace(self, token: SecretStr, workspace_id: str) -> tuple[str, ...]:
+        asked = {"id": f"{_WORKSPACE_GID}{workspace_id}", "desiredState": "Running"}
+        told = (await self._query(token, _START, {"input": asked})).get("workspaceUpdate")
+        errors = told.get("errors") if isinstance(told, dict) else None
+        if not isinstance(errors, list):
+            raise _strange("an update without errors")
+        return tuple(str(error)[:_QUOTE_MAX] for error in errors)
+
+    async def _query(self, token: SecretStr, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         document = {"query": query, "variables": variables}
         reply = await self.calls.ask("graphql", f"{self.calls.base}/api/graphql", token=token, document=document)
         if reply.status == 401:

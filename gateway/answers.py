@@ -28,6 +28,8 @@ class Answer:
     text: str
     hint: str = ""
     action: Link | None = None
+    submit: Link | None = None
+    """The same as a button that changes something."""
     refresh: int | None = None
     """Seconds after which a page asks again by itself."""
     retry_after: int | None = None
@@ -101,8 +103,14 @@ STOPPED = Answer(
     503,
     "workspace_stopped",
     "This workspace is stopped",
-    "Start it in GitLab, then open this address again.",
+    "Its owner can start it in GitLab, or on the front page of this gateway.",
     retry_after=30,
+)
+NOT_STARTED = Answer(
+    502,
+    "workspace_not_started",
+    "GitLab could not start this workspace",
+    "Look at it in GitLab: it may have failed, or have been terminated.",
 )
 STARTING = Answer(
     503,
@@ -235,6 +243,7 @@ def _body(answer: Answer, kind: str, request_id: str) -> str:
             request_id=request_id,
             hint=answer.hint,
             action=answer.action,
+            submit=answer.submit,
             refresh=answer.refresh,
         )
     if kind == "application/json":

@@ -24,6 +24,7 @@ from auth.grants import Grants
 from auth.login import Login
 from auth.seal import Sealer
 from auth.sessions import MemorySessions
+from auth.starting import Starter
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
 from gateway.http.door import HttpDoor
@@ -143,6 +144,7 @@ class Gateway:
         sessions = MemorySessions(settings.sessions, self._clock)
         login = Login(settings.auth, gitlab, sealer, sessions, self._clock)
         grants, cookies = Grants(sealer, self._clock), Cookies(secure=settings.auth.protocol == "https")
+        starter = Starter(gitlab, login, sessions)
         portal = PortalParts(
             settings=settings,
             cookies=cookies,
@@ -153,6 +155,7 @@ class Gateway:
             login=login,
             access=policy,
             directory=self.table,
+            starter=starter,
             visibility=RouteFileVisibility(self._source.path, self.reload_routes),
             metrics=self.metrics,
             log=self._log,
@@ -168,6 +171,7 @@ class Gateway:
             sessions=sessions,
             cookies=cookies,
             portal=Origin("portal", str(socket), 0),
+            starter=starter,
             clock=self._clock,
         )
         recorder = Recorder(self.metrics, self._log)

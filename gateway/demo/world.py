@@ -31,6 +31,7 @@ from gateway.app import Gateway
 from gateway.demo.gitlab import StandInGitLab
 from gateway.demo.gitlab_model import GitLabUser
 from gateway.demo.gitlab_state import GitLabState
+from gateway.demo.lifecycle import run_lifecycle
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.demo.visit import DemoUser, World
 from gateway.demo.workspace import WorkspaceServers
@@ -99,6 +100,7 @@ async def open_world(
         settings = _settings(ports, gitlab.url, client_id, secret, routes).model_copy(update=dict(sections))
         listeners = stack.enter_context(bind_listeners(settings))
         gateway = await stack.enter_async_context(Gateway(settings, log, listeners, clock))
+        await stack.enter_async_context(run_lifecycle(state, routes, gateway.reload_routes))
         users = tuple(DemoUser(user.username, SecretStr(state.add_token(user))) for user in (ada, grace))
         visit = World(
             portal_url=portal,

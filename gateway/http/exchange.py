@@ -25,6 +25,7 @@ from gateway.http.record import REVOKED
 from gateway.http.tunnel import Tunnel
 from gateway.http.upstream import UpstreamConnection
 from gateway.http.websocket import is_accepted
+from routing.model import WorkspaceState
 
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110, section 9.2.2
 _BUFFER_MAX = 64 * 1024  # bytes of a body that arrives before its workspace is connected; then the client waits
@@ -195,7 +196,10 @@ class Exchange:
             self._plane.recorder.upstream_failed(exc.failure.value, str(exc), self.request_id)
             timed_out = exc.failure is DialFailure.TIMEOUT
             route = forward.route
-            self.reply(answer_unreachable(route.workspace.state, timed_out=timed_out) if route else INTERNAL_ERROR)
+            if route is not None and route.workspace.state is WorkspaceState.STOPPED:
+                self._follow(self._plane.gate.start_pages.offer(self.head, forward))
+            else:
+                self.reply(answer_unreachable(route.workspace.state, timed_out=timed_out) if route else INTERNAL_ERROR)
         else:
             self._send_head(upstream, reused=False)
 

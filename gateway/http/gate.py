@@ -14,6 +14,7 @@ from auth.grants import Grants
 from auth.model import Denied, Grant, Unavailable, Visibility
 from auth.programs import Programs
 from auth.sessions import SessionStore
+from auth.starting import Starter
 from config.settings import Settings
 from gateway.answers import CROSS_SITE, PROBED, UNKNOWN_HOST, UNKNOWN_WORKSPACE
 from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
@@ -23,6 +24,7 @@ from gateway.http.interstitial import CONTINUE, Interstitial
 from gateway.http.origins import CrossSiteRule
 from gateway.http.rights import Rights, forward_to
 from gateway.http.siblings import PORTS, SiblingPorts, get_sibling
+from gateway.http.starting import FOLLOW, START, StartPages
 from gateway.http.streams import Streams
 from gateway.http.token_gate import TOKEN, TokenGate
 from gateway.http.upstream import Origin
@@ -45,6 +47,7 @@ class Gate:
         sessions: SessionStore,
         cookies: Cookies,
         portal: Origin,
+        starter: Starter,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._portal_host = settings.auth.portal_host
@@ -68,6 +71,7 @@ class Gate:
         self._entrance = Entrance(settings.auth, grants, sessions, cookies)
         self._interstitial = Interstitial(settings.visibility, self._entrance, cookies)
         self._siblings = SiblingPorts(self._rights, self._entrance, self._origins)
+        self.start_pages = StartPages(self._rights, self._entrance, self._origins, starter)
         self._tokens = TokenGate(self._rights, programs)
         self.streams = Streams(self._rights, clock)
         for source in (table, sessions, keeper):
@@ -130,6 +134,8 @@ class Gate:
             if head.get(TOKEN):
                 return self._tokens.decide(head, sibling.route if sibling else None, sibling)
             return self._siblings.decide(head, route, sibling)
+        if head.path in (START, FOLLOW):
+            return self.start_pages.decide(head, route)
         if head.method != b"GET":
             return Reply(UNKNOWN_WORKSPACE)
         if head.path == ENTER:

@@ -5,6 +5,7 @@
     GET  /auth/callback     back from GitLab
     POST /auth/sign-out     end the session
     POST /workspaces/<name>/ports/<port>    change how open a port of mine is
+    POST /workspaces/<name>/start           have GitLab run a workspace of mine
     and what `api` lists
 
 An ordinary aiohttp application behind the edge, which has checked the framing, set X-Request-Id and removed what
@@ -22,7 +23,6 @@ from auth.login import THEN_MAX
 from auth.model import GitLabFault, Target, TokenRefused
 from gateway.answers import (
     BAD_REQUEST,
-    CROSS_SITE,
     INTERNAL_ERROR,
     SIGN_IN_DENIED,
     SIGN_IN_FAILED,
@@ -30,14 +30,14 @@ from gateway.answers import (
     answer_fault,
 )
 from gateway.portal.api import list_workspaces, put_port
-from gateway.portal.csrf import form_token, is_form_token, is_same_origin, read_form
+from gateway.portal.csrf import form_token
 from gateway.portal.entry import enter, origin_of
 from gateway.portal.home import workspace_views
+from gateway.portal.owner_forms import change_visibility, start_workspace
 from gateway.portal.pages import home_page
 from gateway.portal.parts import PARTS, PortalParts, get_session
 from gateway.portal.replies import page, redirect, reply, request_id
-from gateway.portal.sharing import Wish, share
-from gateway.portal.sign_in import HOME, begin, callback, sign_out, start_over
+from gateway.portal.sign_in import begin, callback, sign_out, start_over
 
 BODY_MAX = 16 * 1024  # bytes; the only form has one field
 
@@ -70,6 +70,7 @@ def build_portal(parts: PortalParts) -> web.Application:
     app.router.add_get("/auth/callback", callback, allow_head=False)
     app.router.add_post("/auth/sign-out", sign_out)
     app.router.add_post("/workspaces/{name}/ports/{port}", change_visibility)
+    app.router.add_post("/workspaces/{name}/start", start_workspace)
     app.router.add_get("/api/v1/workspaces", list_workspaces, allow_head=False)
     app.router.add_put("/api/v1/workspaces/{name}/ports/{port}", put_port)
     return app
@@ -107,26 +108,6 @@ async def home(request: web.Request) -> web.Response:
         request_id=request_id(request),
     )
     return page(request, html)
-
-
-async def change_visibility(request: web.Request) -> web.Response:
-    """POST /workspaces/<name>/ports/<port>."""
-    parts = request.app[PARTS]
-    session = await get_session(request)
-    if session is None:
-        return redirect(request, "/auth/start")
-    form = await read_form(request)
-    if form is None:
-        return reply(request, BAD_REQUEST)
-    if not is_same_origin(request) or not is_form_token(parts, session, form.get("csrf")):
-        return reply(request, CROSS_SITE)
-    try:
-        token = await parts.login.fresh_token(session)
-    except TokenRefused:
-        return await start_over(request, session, "", SIGN_IN_DENIED)
-    name, port = request.match_info["name"], request.match_info["port"]
-    result = await share(parts, token, Wish(name, port, str(form.get("visibility")), "portal", request_id(request)))
-    return reply(request, replace(result, action=HOME)) if isinstance(result, Answer) else redirect(request, "/")
 
 
 def _fitting(parts: PortalParts, target: Target, to: str) -> str:

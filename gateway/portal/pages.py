@@ -73,13 +73,16 @@ def message_page(
     request_id: str,
     hint: str = "",
     action: Link | None = None,
+    submit: Link | None = None,
     refresh: int | None = None,
 ) -> str:
     """A page that says one thing, and perhaps what to do about it.
 
     `refresh` is the number of seconds after which the browser asks again. An empty line starts a new paragraph.
     """
-    return _MESSAGE.render(title=title, text=text, hint=hint, action=action, refresh=refresh, request_id=request_id)
+    return _MESSAGE.render(
+        title=title, text=text, hint=hint, action=action, submit=submit, refresh=refresh, request_id=request_id
+    )
 
 
 def home_page(*, username: str, workspaces: Sequence[WorkspaceView], form_token: str, request_id: str) -> str:

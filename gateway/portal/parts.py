@@ -19,6 +19,7 @@ from auth.login import Login
 from auth.model import Session
 from auth.seal import Sealer
 from auth.sessions import SessionStore, session_ref
+from auth.starting import Starter
 from config.settings import Settings
 from gateway.portal.home import RouteDirectory
 from gateway.telemetry import Log, Metrics
@@ -40,6 +41,7 @@ class PortalParts:
     login: Login
     access: AccessPolicy
     directory: RouteDirectory
+    starter: Starter
     visibility: VisibilityStore
     metrics: Metrics
     log: Log

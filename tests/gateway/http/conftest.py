@@ -23,6 +23,7 @@ from auth.login import Login
 from auth.model import GitLabFault, Grant, Ownership, Tokens, User, Visibility, WorkspacePort, WorkspaceRecord
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, session_ref
+from auth.starting import Starter
 from config.settings import AuthSettings, HttpSettings, RoutingSettings, SessionSettings, Settings, VisibilitySettings
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
@@ -286,15 +287,17 @@ async def open_world(chosen: Settings | None = None, **http: Any) -> AsyncIterat
         gitlab = PlayedGitLab(await stack.enter_async_context(aiohttp.ClientSession()))
         sealer, sessions, table = Sealer([chosen.auth.signing_key]), MemorySessions(SessionSettings()), RouteTable()
         policy, cookies, grants = CursedPolicy(gitlab, VisibilitySettings()), Cookies(secure=True), Grants(sealer)
+        login = Login(chosen.auth, gitlab, sealer, sessions)
         gate = Gate(
             chosen,
             table=table,
             policy=policy,
-            keeper=GrantKeeper(policy, Login(chosen.auth, gitlab, sealer, sessions), sessions),
+            keeper=GrantKeeper(policy, login, sessions),
             grants=grants,
             sessions=sessions,
             cookies=cookies,
             portal=Origin("portal", "/nonexistent/portal", 0),
+            starter=Starter(gitlab, login, sessions),
         )
         door = await stack.enter_async_context(
             HttpDoor(chosen.http, gate, Recorder(metrics, open_log("info", log)), scheme="https")

@@ -220,7 +220,7 @@ class TestHome:
         assert [attrs["href"] for attrs in outline.find_all("a")] == ["/60001", "/4000", "/3000"]
         assert "editor-server 60001 private" in outline.text.replace("editor-server60001", "editor-server 60001")
         assert "ssh apple-bear-blue@gateway" in outline.text
-        assert "green-fox-lamp stopped No open ports." in outline.text
+        assert "green-fox-lamp stopped Start No open ports." in outline.text
 
     def test_signs_out_by_a_form_with_the_token(self) -> None:
         """It is a POST to the portal that another site cannot imitate."""
@@ -236,6 +236,7 @@ class TestHome:
         assert [form["action"] for form in outline.find_all("form")[1:]] == [
             "/workspaces/apple-bear-blue/ports/4000",
             "/workspaces/apple-bear-blue/ports/3000",
+            "/workspaces/green-fox-lamp/start",
         ]
         docs, site = outline.find_all("button")[1:4], outline.find_all("button")[4:7]
         assert [("disabled" in button, button["aria-pressed"]) for button in docs] == [

@@ -23,6 +23,7 @@ from auth.login import Login
 from auth.model import EntryCode, Target, Visibility
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, session_ref
+from auth.starting import Starter
 from config.settings import AuthSettings, SessionSettings, Settings, SshSettings, VisibilitySettings
 from gateway.demo.gitlab import Endpoint, Fault, StandInGitLab
 from gateway.demo.gitlab_model import GitLabUser
@@ -178,6 +179,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         )
         sealer, sessions = Sealer([SecretStr("signing-key-0123456789")]), MemorySessions(SessionSettings(), clock)
         async with open_gitlab(settings.auth, lambda *_: None) as client:
+            login = Login(settings.auth, client, sealer, sessions, clock)
             parts = PortalParts(
                 settings=settings,
                 cookies=Cookies(secure=True),
@@ -185,9 +187,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
                 grants=Grants(sealer, clock),
                 sessions=sessions,
                 gitlab=client,
-                login=Login(settings.auth, client, sealer, sessions, clock),
+                login=login,
                 access=AccessPolicy(client, VisibilitySettings()),
                 directory=table,
+                starter=Starter(client, login, sessions),
                 visibility=RouteFileVisibility(tmp_path / "routes.yaml", lambda: None),
                 metrics=Metrics(),
                 log=open_log("debug", log),

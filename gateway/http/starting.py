@@ -1,0 +1,100 @@
+"""Lets the owner of a stopped workspace start it where they stand, and brings them to the address they wanted.
+
+    the stopped page      has a button for whoever is in as the owner
+    POST …/start?to=      asks GitLab to run it
+    GET  …/starting?to=   asks GitLab again and again how far it is, without a script, then leads to the address
+
+The address is sealed for this browser; another page of the same origin could at most start what is stopped.
+"""
+
+from dataclasses import replace
+
+from auth.model import Denied, Grant, Unavailable, Visibility, WorkspaceRecord
+from auth.starting import COMING, NotStarted, Progress, Starter
+from gateway.answers import (
+    CROSS_SITE,
+    GITLAB_UNAVAILABLE,
+    NOT_STARTED,
+    SIGN_IN_FAILED,
+    STARTING,
+    STOPPED,
+    UNKNOWN_WORKSPACE,
+    Answer,
+)
+from gateway.http.decision import Ask, Decision, Forward, Outcome, Redirect, Reply
+from gateway.http.entrance import RESERVED, Entrance
+from gateway.http.headers import RequestHead
+from gateway.http.origins import CrossSiteRule, is_navigation
+from gateway.http.rights import Rights
+from gateway.portal.pages import Link
+from routing.model import Route, WorkspaceState
+
+START = RESERVED + b"start"
+FOLLOW = RESERVED + b"starting"
+
+
+class StartPages:
+    """The button, and what happens after it is pressed."""
+
+    def __init__(self, rights: Rights, entrance: Entrance, origins: CrossSiteRule, starter: Starter) -> None:
+        self._rights = rights
+        self._entrance = entrance
+        self._origins = origins
+        self._starter = starter
+
+    def offer(self, head: RequestHead, forward: Forward) -> Reply:
+        """The page of a stopped workspace; with the button for its owner."""
+        grant = forward.grant
+        is_owner = grant is not None and grant.visibility is Visibility.PRIVATE and forward.token is None
+        if not is_owner or not is_navigation(head):
+            return Reply(STOPPED)
+        way, cookie = self._entrance.way_back(head)
+        button = Link("Start the workspace", f"{START.decode()}?to={way}")
+        return Reply(replace(STOPPED, text="It can be started from here.", submit=button), (cookie,))
+
+    def decide(self, head: RequestHead, route: Route | None) -> Decision:
+        """A request to one of the two paths."""
+        grant = self._rights.get_grant(head, route, self._rights.level(route)) if route else None
+        if route is None or grant is None:
+            return self._entrance.challenge(head)
+        url = self._entrance.get_way_back(head)
+        if grant.visibility is not Visibility.PRIVATE:
+            return Reply(UNKNOWN_WORKSPACE)
+        if url is None:
+            return Reply(SIGN_IN_FAILED)
+        if head.path == START and head.method == b"POST":
+            if self._origins.is_cross_site(head, route):
+                return Reply(CROSS_SITE)
+            return Ask(lambda: self._start(head, route, grant))
+        if head.path == FOLLOW and head.method == b"GET":
+            return Ask(lambda: self._follow(route, grant, url))
+        return Reply(UNKNOWN_WORKSPACE)
+
+    async def _start(self, head: RequestHead, route: Route, grant: Grant) -> Outcome:
+        progress = await self._starter.start(grant.session_ref, route.workspace.id)
+        if answer := _get_failure(progress):
+            return Reply(answer)
+        return Redirect(f"{FOLLOW.decode()}?{head.target.partition(b'?')[2].decode('latin-1')}")
+
+    async def _follow(self, route: Route, grant: Grant, url: str) -> Outcome:
+        progress = await self._starter.find_progress(grant.session_ref, route.workspace.id)
+        if answer := _get_failure(progress):
+            return Reply(answer)
+        state = progress.actual_state if isinstance(progress, WorkspaceRecord) else ""
+        if state not in COMING:
+            return Reply(NOT_STARTED)
+        if state == "Running" and route.workspace.state in (WorkspaceState.RUNNING, WorkspaceState.UNKNOWN):
+            return Redirect(url)
+        return Reply(replace(STARTING, hint=f"GitLab says: {state}."))
+
+
+def _get_failure(progress: Progress) -> Answer | None:
+    match progress:
+        case NotStarted():
+            return NOT_STARTED
+        case Unavailable(_, retry_after):
+            return replace(GITLAB_UNAVAILABLE, retry_after=retry_after, refresh=retry_after)
+        case Denied():
+            return UNKNOWN_WORKSPACE
+        case _:
+            return None
