@@ -147,9 +147,13 @@ class Grant:
     issued: float
     expires: float
 
+    @property
+    def due(self) -> float:
+        """Half its life: from then on it should be renewed."""
+        return (self.issued + self.expires) / 2
+
     def is_due(self, now: float) -> bool:
-        """Past half its life, so that it should be renewed."""
-        return now >= (self.issued + self.expires) / 2
+        return now >= self.due
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import SecretStr
 
@@ -35,12 +36,7 @@ class Forward:
     @property
     def user(self) -> bytes:
         """The X-Workspaces-User value (a dictionary as of RFC 8941); empty for a visitor who did not sign in."""
-        if self.grant is None:
-            return b""
-        number, name = b"id=%d" % self.grant.user_id, self.grant.username
-        if not _PLAIN.match(name):  # GitLab gives no such names; one that came all the same must not write a header
-            return number
-        return number + b', username="%b"' % name.encode()
+        return _user(self.grant.user_id, self.grant.username) if self.grant else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +62,13 @@ class Ask:
     """Somebody else must be asked first."""
 
     question: Callable[[], Awaitable["Decision"]]
+
+
+@lru_cache(maxsize=4096)  # people who are here now
+def _user(number: int, name: str) -> bytes:
+    if not _PLAIN.match(name):  # GitLab gives no such names; one that came all the same must not write a header
+        return b"id=%d" % number
+    return b'id=%d, username="%b"' % (number, name.encode())
 
 
 Outcome = Forward | Reply | Redirect

@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from gateway.answers import BROKEN_UPSTREAM, INTERNAL_ERROR, SEE_OTHER, Answer, answer_unreachable
 from gateway.http.decision import Ask, Decision, Forward, Redirect, Reply
-from gateway.http.framing import LAST_CHUNK, chunk, framing_lines, is_length_told
+from gateway.http.framing import LAST_CHUNK, chunk, frame
 from gateway.http.headers import (
     RequestHead,
     ResponseHead,
@@ -22,7 +22,7 @@ from gateway.http.headers import (
 from gateway.http.plane import Client, Hold, Plane, Work
 from gateway.http.pool import DialError, DialFailure
 from gateway.http.record import REVOKED
-from gateway.http.tunnel import Tunnel
+from gateway.http.switching import open_tunnel
 from gateway.http.upstream import UpstreamConnection
 from gateway.http.websocket import is_accepted
 from routing.model import WorkspaceState
@@ -280,7 +280,10 @@ class Exchange:
         self._upstream, self._phase = None, _Phase.OVER
         self._write(switching_protocols(head, self._own_cookies, self.head.host))
         self._record(101, "")
-        self._open_tunnel(forward, upstream.transport, rest)
+        workspace = upstream.transport
+        open_tunnel(
+            self._plane, self._client, self.head, forward, request_id=self.request_id, workspace=workspace, rest=rest
+        )
 
     def upstream_lost(self, reason: str, *, is_untouched: bool) -> None:
         upstream, self._upstream = self._upstream, None
@@ -325,12 +328,10 @@ class Exchange:
 
     def _frame(self, head: ResponseHead) -> bytes:
         """The lines that delimit the body towards the client; decides whether its connection goes on."""
-        request = self.head
-        is_told = is_length_told(request, head)
-        self._rechunk = not is_told and not request.http10
-        is_cut = not is_told and request.http10  # closing is the only way to tell such a client
-        self._close = is_cut or not (request.keep_alive and self.request_done) or self._plane.is_draining()
-        return framing_lines(request, rechunk=self._rechunk, close=self._close)
+        must_close = not self.request_done or self._plane.is_draining()
+        framing = frame(self.head, head, must_close=must_close)
+        self._rechunk, self._close = framing.rechunk, framing.close
+        return framing.lines
 
     def _finish(self, *, keep_alive: bool) -> None:
         self._phase = _Phase.OVER
@@ -340,30 +341,6 @@ class Exchange:
     def _release_request(self) -> None:
         self._client.release(Hold.BODY)
         self._client.release(Hold.UPSTREAM)
-
-    def _open_tunnel(self, forward: Forward, workspace: asyncio.Transport, rest: bytes) -> None:
-        plane, loop = self._plane, asyncio.get_running_loop()
-        opened = loop.time()
-
-        def closed(up: int, down: int) -> None:
-            plane.tunnels.discard(tunnel)
-            plane.gate.streams.discard(tunnel)
-            seconds = loop.time() - opened
-            plane.recorder.tunnel_closed(
-                self.head,
-                forward,
-                request_id=self.request_id,
-                code=REVOKED if tunnel.is_revoked else "",
-                seconds=seconds,
-                up=up,
-                down=down,
-            )
-
-        tunnel = Tunnel(self._client.transport, workspace, closed)
-        plane.tunnels.add(tunnel)
-        plane.gate.streams.add(tunnel, forward)
-        plane.recorder.tunnel_opened()
-        tunnel.open(self._client.hand_over(), rest)
 
     def _write(self, data: bytes) -> None:
         self._client.transport.write(data)

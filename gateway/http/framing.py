@@ -1,5 +1,7 @@
 """How a body is delimited on the connection to the client (RFC 9112, sections 6 and 7.1). Pure."""
 
+from dataclasses import dataclass
+
 from gateway.http.headers import RequestHead, ResponseHead
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -14,14 +16,30 @@ def chunk(data: bytes) -> tuple[bytes, ...]:
     return (b"%x\r\n" % len(data), data, b"\r\n")
 
 
-def is_length_told(request: RequestHead, response: ResponseHead) -> bool:
-    """Whether the client knows from the response's own head where its body ends."""
-    return request.method == b"HEAD" or response.status in _NO_BODY or response.content_length is not None
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How one response is delimited, and whether the connection ends with it."""
+
+    rechunk: bool
+    close: bool
+    lines: bytes
+    """The header lines that say so."""
 
 
-def framing_lines(request: RequestHead, *, rechunk: bool, close: bool) -> bytes:
-    """The header lines that go with it."""
-    framing = b"Transfer-Encoding: chunked\r\n" if rechunk else b""
+def frame(request: RequestHead, response: ResponseHead, *, must_close: bool) -> Framing:
+    """The framing that this client understands. `must_close` is for reasons that have nothing to do with framing."""
+    is_told = _is_length_told(request, response)
+    rechunk = not is_told and not request.http10
+    is_cut = not is_told and request.http10  # closing is the only way to tell such a client
+    close = is_cut or must_close or not request.keep_alive
+    lines = b"Transfer-Encoding: chunked\r\n" if rechunk else b""
     if close:
-        return framing + b"Connection: close\r\n"
-    return framing + b"Connection: keep-alive\r\n" if request.http10 else framing
+        lines += b"Connection: close\r\n"
+    elif request.http10:
+        lines += b"Connection: keep-alive\r\n"
+    return Framing(rechunk, close, lines)
+
+
+def _is_length_told(request: RequestHead, response: ResponseHead) -> bool:
+    """Whether the response's own head says where its body ends."""
+    return request.method == b"HEAD" or response.status in _NO_BODY or response.content_length is not None

@@ -22,6 +22,7 @@ from gateway.http.entrance import ENTER, RESERVED, Entrance
 from gateway.http.headers import RequestHead
 from gateway.http.interstitial import CONTINUE, Interstitial
 from gateway.http.origins import CrossSiteRule
+from gateway.http.recall import Recall
 from gateway.http.rights import Rights, forward_to
 from gateway.http.siblings import PORTS, SiblingPorts, get_sibling
 from gateway.http.starting import FOLLOW, START, StartPages
@@ -73,12 +74,16 @@ class Gate:
         self._siblings = SiblingPorts(self._rights, self._entrance, self._origins)
         self.start_pages = StartPages(self._rights, self._entrance, self._origins, starter)
         self._tokens = TokenGate(self._rights, programs)
+        self._recall = Recall(clock)
         self.streams = Streams(self._rights, clock)
         for source in (table, sessions, keeper):
+            source.subscribe(self._recall.forget)
             source.subscribe(self.streams.stir)
 
     def decide(self, head: RequestHead) -> Decision:
         """What happens to this request."""
+        if (recalled := self._recall.get(head)) is not None:
+            return recalled
         if head.host == self._portal_host:
             return self._portal
         route = self._table.get_route(head.host)
@@ -101,7 +106,9 @@ class Gate:
             return Reply(CROSS_SITE)
         if self._rights.is_due(grant):
             return Ask(lambda: self._renew(head, route, grant))
-        return forward_to(head, route, grant)
+        forward = forward_to(head, route, grant)
+        self._recall.put(head, forward)
+        return forward
 
     def _meet_stranger(self, head: RequestHead, route: Route, level: Visibility) -> Outcome:
         if level is not Visibility.PUBLIC:

@@ -86,7 +86,7 @@ def parse_request(method: bytes, target: bytes, version: str, fields: list[Field
     http10 = version == "1.0"
     if version not in ("1.0", "1.1"):
         raise Refused(BAD_REQUEST, "HTTP version")
-    host = _host(named, fields)
+    host = _host(named)
     chunked = _is_chunked(named, http10=http10)
     length = int(named.get(b"content-length", b"0"))
     if named.get(b"expect", b"100-continue").lower() != b"100-continue":
@@ -188,7 +188,9 @@ def response_for_client(
     `framing` is the block of lines that delimit the body on this connection, `added` are whole lines of ours.
     `own_cookies` is empty for the portal, which is ours and may say what a workspace may not.
     """
-    dropped = (_DROPPED_FROM_RESPONSE if own_cookies else _HOP_BY_HOP) | _connection_named(head.named)
+    dropped = _DROPPED_FROM_RESPONSE if own_cookies else _HOP_BY_HOP
+    if named := _connection_named(head.named):
+        dropped |= named
     if head.status < 200 or head.status in _NO_LENGTH:
         dropped |= {b"content-length"}  # a client that believed it would wait for a body, or take the next head for one
     parts = [b"HTTP/1.1 %d %s\r\n" % (head.status, head.reason)]
@@ -256,15 +258,12 @@ def _by_name(fields: list[Field]) -> dict[bytes, bytes]:
     return named
 
 
-def _host(named: dict[bytes, bytes], fields: list[Field]) -> str:
-    value = named.get(b"host")
-    if value is None:
-        raise Refused(BAD_HOST, "no Host")
-    if sum(name.lower() == b"host" for name, _ in fields) > 1:
-        raise Refused(BAD_HOST, "more than one Host")
+def _host(named: dict[bytes, bytes]) -> str:
     try:
-        return parse_host(value)
-    except InvalidHost as exc:
+        return parse_host(named[b"host"])
+    except KeyError as exc:
+        raise Refused(BAD_HOST, "no Host") from exc
+    except InvalidHost as exc:  # two of them, combined by a comma, are none either
         raise Refused(BAD_HOST, "Host is no DNS name") from exc
 
 

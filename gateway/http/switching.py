@@ -1,0 +1,43 @@
+"""After a 101 that is valid: both transports leave HTTP and become one tunnel, which is counted, logged and revocable."""
+
+import asyncio
+
+from gateway.http.decision import Forward
+from gateway.http.headers import RequestHead
+from gateway.http.plane import Client, Plane
+from gateway.http.record import REVOKED
+from gateway.http.tunnel import Tunnel
+
+
+def open_tunnel(
+    plane: Plane,
+    client: Client,
+    head: RequestHead,
+    forward: Forward,
+    *,
+    request_id: str,
+    workspace: asyncio.Transport,
+    rest: bytes,
+) -> None:
+    """Take the client's transport from its connection and join it with the workspace's, which already said `rest`."""
+    loop = asyncio.get_running_loop()
+    opened = loop.time()
+
+    def closed(up: int, down: int) -> None:
+        plane.tunnels.discard(tunnel)
+        plane.gate.streams.discard(tunnel)
+        plane.recorder.tunnel_closed(
+            head,
+            forward,
+            request_id=request_id,
+            code=REVOKED if tunnel.is_revoked else "",
+            seconds=loop.time() - opened,
+            up=up,
+            down=down,
+        )
+
+    tunnel = Tunnel(client.transport, workspace, closed)
+    plane.tunnels.add(tunnel)
+    plane.gate.streams.add(tunnel, forward)
+    plane.recorder.tunnel_opened()
+    tunnel.open(client.hand_over(), rest)
