@@ -1,4 +1,4 @@
-"""After a 101 that is valid: both transports leave HTTP and become one tunnel, which is counted, logged and revocable."""
+"""After a valid 101: both transports leave HTTP and become one tunnel, which is counted, logged and revocable."""
 
 import asyncio
 

@@ -148,7 +148,7 @@ class World:
         state: WorkspaceState = WorkspaceState.RUNNING,
     ) -> None:
         """A workspace with one web port; without a handler nothing listens on it."""
-        port = free_port() if handler is None else await self._listen(handler)
+        port = self._reserve() if handler is None else await self._listen(handler)
         self.claim(name, port, visibility, state)
 
     def claim(
@@ -172,6 +172,13 @@ class World:
         claim, _ = derive_claim(service, RoutingRules(PORTAL))
         assert claim is not None
         self.table.apply(ClaimChanged(claim))
+
+    def _reserve(self) -> int:
+        """A port on which nobody listens, and nobody else can."""
+        sock = self.stack.enter_context(socket.socket())
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
     async def add_unreachable(self) -> None:
         """A workspace whose address swallows every packet: a listener whose backlog is full."""
@@ -265,7 +272,7 @@ def free_port() -> int:
 
 
 def settings(**http: Any) -> Settings:
-    """Settings of a gateway on a free port."""
+    """Settings of a gateway; its door gets a socket that listens already."""
     return Settings(
         auth=AuthSettings(
             host="http://127.0.0.1:1",
@@ -274,7 +281,7 @@ def settings(**http: Any) -> Settings:
             redirect_uri=f"https://{PORTAL}/auth/callback",
             signing_key=SecretStr("a signing key for tests"),
         ),
-        http=HttpSettings(address="127.0.0.1", port=free_port(), **http),
+        http=HttpSettings(**http),
         routing=RoutingSettings(),
     )
 
@@ -299,8 +306,11 @@ async def open_world(chosen: Settings | None = None, **http: Any) -> AsyncIterat
             portal=Origin("portal", "/nonexistent/portal", 0),
             starter=Starter(gitlab, login, sessions),
         )
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        stack.callback(listener.close)
+        recorder = Recorder(metrics, open_log("info", log))
         door = await stack.enter_async_context(
-            HttpDoor(chosen.http, gate, Recorder(metrics, open_log("info", log)), scheme="https")
+            HttpDoor(chosen.http, gate, recorder, scheme="https", sockets=[listener])
         )
         yield World(door, gitlab, policy, table, gate, grants, sessions, cookies, metrics, log, stack)
 
