@@ -2,12 +2,13 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test bench-http lint clean
+.PHONY: help demo test test-openssh bench-http lint clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo   a gateway with a stand-in GitLab and a workspace, on this machine; needs python3 only'
 	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
+	@echo 'make test-openssh  the tests of OpenSSH itself and ssh-audit, through the gateway; about ten minutes, root, Debian'
 	@echo 'make lint   ruff and mypy alone'
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make clean  removes everything that make has made'
@@ -19,7 +20,12 @@ demo: .venv/.installed-demo
 test: .venv/.installed-dev
 	@.ci/debian-packages
 	@$(MAKE) --no-print-directory lint
-	@$(PYTHON) -m pytest --ignore=tests/bench
+	@$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/openssh
+
+# One script at a time to each of four workers, the longest first: most of them mostly sleep.
+test-openssh: .venv/.installed-dev .venv/.installed-openssh
+	@.ci/debian-packages openssh
+	@$(PYTHON) -m pytest tests/openssh --numprocesses=4 --maxschedchunk=1
 
 bench-http: .venv/.installed-bench
 	@tests/bench/programs
@@ -35,6 +41,12 @@ lint: .venv/.installed-dev
 	@.ci/venv
 	@echo "Installing the gateway and what '$*' needs into .venv"
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+.venv/.installed-openssh: tests/openssh/requirements.txt
+	@.ci/venv
+	@echo "Installing what the tests of OpenSSH need into .venv"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 clean:

@@ -9,7 +9,8 @@ import asyncssh
 from config.settings import SshSettings
 from gateway.ssh import limits
 
-KEX = (  # post-quantum first, as OpenSSH >= 10.1 warns without; no finite field, which costs the server most (DHEat)
+KEX = (  # post-quantum first, as OpenSSH >= 10.1 warns without; no finite field, which costs the server most (DHEat);
+    # NIST's curves last, since some distrust them, but clients in FIPS mode have no others
     *("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org"),
     *("ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521"),
 )
