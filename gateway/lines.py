@@ -14,6 +14,8 @@ class LineWriter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._batch: list[str] = []
+        self.lost = 0
+        """Lines that could not be written."""
 
     def msg(self, line: str) -> None:
         """Write a line, after those that wait."""
@@ -31,5 +33,8 @@ class LineWriter:
     def _flush(self) -> None:
         if self._batch:
             lines, self._batch = self._batch, []
-            self._stream.write("\n".join(lines) + "\n")
-            self._stream.flush()
+            try:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+            except OSError:
+                self.lost += len(lines)  # a full disk or a reader that left must not end what is logged about

@@ -3,6 +3,7 @@
 What a change ends is reported to the doors, so that nothing stays open towards a workspace that is no more.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from gateway.telemetry import Log, Metrics
@@ -40,10 +41,15 @@ class RouteWriter:
         """Read it again at every change, for ever. A file that became unreadable leaves the routes as they are."""
         async for _ in self._watch.changes():
             try:
-                self.load()
+                self._watch.mark()
+                change, refusals = await asyncio.to_thread(self._source.read)  # a large file takes seconds
+                self._report(self._table.apply(change), refusals)
             except RouteFileError as exc:
                 self._metrics.route_failures.inc()
                 self._log.error("routes.unreadable", reason=str(exc))
+            except Exception:  # noqa: BLE001 - whatever a file does to us, the routes that we have still stand
+                self._metrics.route_failures.inc()
+                self._log.exception("routes.crashed")
 
     def _report(self, applied: Applied, refusals: Iterable[Refusal]) -> None:
         self._metrics.routes.set(len(self._table))

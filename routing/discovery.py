@@ -53,7 +53,8 @@ def _workspace(service: WorkspaceService, rules: RoutingRules) -> Workspace:
     ssh = next((port for port in service.ports if _is_ssh(port, rules)), None)
     return Workspace(
         id=service.workspace_id,
-        uid=service.uid,
+        # A Service that comes to speak for another workspace of GitLab is another workspace, whoever wrote so.
+        uid=f"{service.uid}.{service.workspace_id}",
         name=service.name,
         namespace=service.namespace,
         agent_id=service.agent_id,

@@ -88,6 +88,9 @@ def _parse(path: Path) -> _File:
     except ValidationError as exc:
         faults = [f"{'.'.join(map(str, error['loc'])) or 'the file'}: {error['msg']}" for error in exc.errors()]
         raise RouteFileError("\n".join(f"{path}: {fault}" for fault in faults)) from exc
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
+        # What PyYAML's constructors raise for a date that is none, a tag that does not fit, a thousand brackets.
+        raise RouteFileError(f"{path}: not valid YAML: {type(exc).__name__}") from exc
 
 
 def _service(entry: _WorkspaceEntry, index: int) -> WorkspaceService:

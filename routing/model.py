@@ -32,7 +32,7 @@ class Workspace:
     id: str
     """GitLab's number of the workspace, from the annotation `workspaces.gitlab.com/id`."""
     uid: str
-    """Identity of the Service: a workspace re-created under the same name has another one."""
+    """Identity: a workspace re-created under the same name, or a Service that speaks for another one, has another."""
     name: str
     """What people type as the SSH user name."""
     namespace: str

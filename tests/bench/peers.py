@@ -344,7 +344,7 @@ def _cookie(host: str, visitor: Grant) -> str:
         visitor,
         host=host,
         workspace_id=str(WORKSPACES[name]),
-        workspace_uid=f"uid-{name}",
+        workspace_uid=f"uid-{name}.{WORKSPACES[name]}",
         issued=now,
         expires=now + GRANT_SECONDS,
     )

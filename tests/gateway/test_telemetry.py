@@ -1,8 +1,10 @@
 """Log lines and metrics."""
 
 import asyncio
+import contextlib
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +59,14 @@ async def test_lines_of_one_turn_are_written_together_and_in_order() -> None:
     assert [text.count("\n") for text in stream.writes] == [3, 1]
     assert stream.writes[0].startswith("1\n2\n")
     assert stream.writes[1] == "4\n"
+
+
+def test_a_log_that_cannot_be_written_harms_nobody() -> None:
+    """The lines are lost, and what they told of goes on."""
+    with Path("/dev/full").open("w", buffering=1) as full:
+        open_log("info", full).info("some.event")
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_all_metrics_render() -> None:

@@ -1,5 +1,6 @@
 """The one writer of the route table."""
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -20,6 +21,24 @@ ENTRY = """
 """
 
 
+class Heard(io.StringIO):
+    """A log that can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written = asyncio.Event()
+
+    def write(self, text: str) -> int:
+        self._written.set()
+        return super().write(text)
+
+    async def wait_for(self, text: str, times: int) -> None:
+        async with asyncio.timeout(5):
+            while self.getvalue().count(text) < times:
+                self._written.clear()
+                await self._written.wait()
+
+
 class Written:
     """A writer with everything that can be seen of it."""
 
@@ -27,7 +46,7 @@ class Written:
         self.path = path
         self.table = RouteTable()
         self.metrics = Metrics()
-        self.log = io.StringIO()
+        self.log = Heard()
         self.ended: list[str] = []
         self.writer = RouteWriter(
             self.table,
@@ -77,6 +96,23 @@ def test_a_refused_host_is_logged_and_counted(written: Written) -> None:
 
     assert written.metric("route_failures_total") == 1
     assert '"service": "default/apple"' in written.log.getvalue()
+
+
+async def test_following_survives_every_kind_of_broken_file(written: Written) -> None:
+    """It is logged and counted, the routes stay, and the next good file is read."""
+    written.load("apple")
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(written.writer.follow())
+        for number, broken in enumerate(("workspaces: !!int abc", "workspaces: " + "[" * 5000, "workspaces: ["), 1):
+            written.path.write_text(broken)
+            await written.log.wait_for('"routes.unreadable"', number)
+            assert len(written.table) == 1
+        written.path.write_text("workspaces: []")
+        await written.log.wait_for('"routes.applied"', 2)
+        following.cancel()
+
+    assert len(written.table) == 0
+    assert written.metric("route_failures_total") == 3
 
 
 def test_an_unreadable_file_leaves_the_table_as_it_is(written: Written) -> None:

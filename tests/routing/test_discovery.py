@@ -40,6 +40,16 @@ def test_each_port_but_ssh_becomes_a_route() -> None:
     assert refusals == ()
 
 
+def test_a_service_that_speaks_for_another_workspace_is_another_one() -> None:
+    """Or the former owner's grants would open it."""
+    before, _ = derive_claim(SERVICE, RULES)
+    after, _ = derive_claim(replace(SERVICE, workspace_id="994"), RULES)
+
+    assert before is not None
+    assert after is not None
+    assert before.workspace.uid != after.workspace.uid
+
+
 def test_a_service_without_an_ssh_port_has_no_ssh() -> None:
     """Nothing is guessed."""
     claim, _ = derive_claim(replace(SERVICE, ports=SERVICE.ports[:1]), RULES)

@@ -75,6 +75,10 @@ def test_a_workspace_that_stands_twice_counts_once(tmp_path: Path) -> None:
         (GOOD.replace("address:", "adress:"), "workspaces.0.adress"),
         (GOOD.replace("stopped", "sleeping"), "workspaces.0.state"),
         (GOOD + "\x00", "not valid YAML"),
+        ("workspaces: 2023-13-45", "not valid YAML"),
+        ("workspaces: !!int abc", "not valid YAML"),
+        ("workspaces: !!timestamp foo", "not valid YAML"),
+        ("workspaces: " + "[" * 5000, "not valid YAML"),
     ],
 )
 def test_a_file_that_says_no_routes_is_an_error_that_says_where(tmp_path: Path, text: str, told: str) -> None:

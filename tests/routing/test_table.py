@@ -65,7 +65,7 @@ def test_a_removed_service_vanishes_and_its_workspace_is_reported_ended(table: R
     """Its name is free again, and so is its zone."""
     applied = table.apply(ClaimRemoved("ns/apple"))
 
-    assert applied.ended == {"uid-ns-apple"}
+    assert applied.ended == {"uid-ns-apple.1"}
     assert repr(table) == "<RouteTable routes=0 workspaces=0 synced=True>"
     assert table.get_workspace("apple") is None
     assert not table.is_in_zone("3000-apple.ws.example.dev")
@@ -81,13 +81,13 @@ def test_a_relist_replaces_everything(table: RouteTable) -> None:
     """What is not in it is gone."""
     applied = table.apply(Relisted((claim("bear"),)))
 
-    assert applied.ended == {"uid-ns-apple"}
+    assert applied.ended == {"uid-ns-apple.1"}
     assert [workspace.name for workspace in table.workspaces] == ["bear"]
 
 
 def test_a_recreated_workspace_ends_the_old_one(table: RouteTable) -> None:
     """The name is the same, the identity is not."""
-    assert table.apply(ClaimChanged(claim("apple", uid="uid-new"))).ended == {"uid-ns-apple"}
+    assert table.apply(ClaimChanged(claim("apple", uid="uid-new"))).ended == {"uid-ns-apple.1"}
 
 
 def test_an_unchanged_service_ends_nothing(table: RouteTable) -> None:
@@ -124,7 +124,7 @@ def test_of_two_equally_old_services_the_uid_decides() -> None:
 
     workspace = table.get_workspace("apple")
     assert workspace is not None
-    assert workspace.uid == "1"
+    assert workspace.uid == "1.1"
 
 
 def test_the_younger_claimant_gets_the_name_when_the_older_is_gone() -> None:

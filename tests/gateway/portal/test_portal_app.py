@@ -240,7 +240,7 @@ async def test_a_visitor_signs_in_and_enters(world: World, browser: Browser) -> 
         url=URL,
         nonce_hash=nonce_hash(NONCE),
         workspace_id="993",
-        workspace_uid="uid-993",
+        workspace_uid="uid-993.993",
         user_id=world.jo.id,
         username="jo",
         session_ref=session_ref(SecretStr(browser.jar[SESSION])),
