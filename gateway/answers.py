@@ -79,6 +79,9 @@ MISDIRECTED = Answer(
     "Wrong connection",
     "This connection was made for another host name.",
 )
+TOO_MANY_REQUESTS = Answer(
+    429, "too_many_requests", "Too many requests at once", "Wait for the answers to some of them.", retry_after=1
+)
 HEAD_TOO_LARGE = Answer(
     431,
     "head_too_large",

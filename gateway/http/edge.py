@@ -12,7 +12,7 @@ from math import inf
 from typing import cast
 
 from config.settings import HttpSettings
-from gateway.answers import MISDIRECTED, REQUEST_TIMEOUT, Answer
+from gateway.answers import MISDIRECTED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, Answer
 from gateway.http.exchange import Exchange
 from gateway.http.headers import RequestHead
 from gateway.http.plane import Hold, Plane
@@ -21,6 +21,7 @@ from gateway.http.registry import Registry
 from gateway.http.reply import reply_bytes
 
 LINGER_SECONDS = 5  # to let a client read our last words while it still writes (RFC 9112, section 9.6)
+_PIPELINE_MAX = 64  # requests that wait for the answers before them; browsers send none, programs a few
 _EARLY_MAX = 64 * 1024  # bytes a client may send before its upgrade is answered; then it waits
 
 
@@ -109,6 +110,8 @@ class ClientConnection(asyncio.Protocol):
         self._write_deadline = inf
         if self._current is not None:
             self._current.release_response()
+        else:
+            self._advance()
 
     # From the reader (reader.Listener)
 
@@ -117,8 +120,12 @@ class ClientConnection(asyncio.Protocol):
             self._set_phase(_Phase.HEAD, self._settings.head_timeout)
 
     def request(self, head: RequestHead) -> None:
+        if len(self._queue) >= _PIPELINE_MAX:
+            self._reader.stop()
+            self.request_refused(TOO_MANY_REQUESTS, "too many requests at once", b"")
+            return
         self._receiving = exchange = Exchange(self._plane, self, head)
-        if self._current is None:
+        if self._current is None and not self.is_full:
             self._start(exchange)
         else:
             self._queue.append(exchange)
@@ -148,7 +155,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if broken is not None:
             self._queue.remove(broken)
-        if self._current is None:
+        if self._current is None and not self._queue:
             self._answer_and_end(answer, accept)
         else:
             self._queue.append((answer, accept))
@@ -257,7 +264,7 @@ class ClientConnection(asyncio.Protocol):
         if self._is_advancing:
             return
         self._is_advancing = True
-        while self._queue and self._current is None and self._phase not in _ENDED:
+        while self._queue and self._current is None and not self.is_full and self._phase not in _ENDED:
             item = self._queue.popleft()
             if not self._queue:
                 self.release(Hold.QUEUE)
@@ -266,7 +273,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._answer_and_end(*item)
         self._is_advancing = False
-        if self._current is None and self._phase not in _ENDED:
+        if self._current is None and not self._queue and self._phase not in _ENDED:
             if self._reader.in_head:
                 self._set_phase(_Phase.HEAD, self._settings.head_timeout)
             else:

@@ -84,6 +84,8 @@ def parse_request(method: bytes, target: bytes, version: str, fields: list[Field
     """
     named = _by_name(fields)
     http10 = version == "1.0"
+    if method == b"CONNECT":
+        raise Refused(BAD_REQUEST, "a tunnel to anywhere")
     if version not in ("1.0", "1.1"):
         raise Refused(BAD_REQUEST, "HTTP version")
     host = _host(named)
@@ -196,12 +198,19 @@ def response_for_client(
     parts = [b"HTTP/1.1 %d %s\r\n" % (head.status, head.reason)]
     for name, value in head.fields:
         key = folded(name)
-        if key in dropped or (key == b"set-cookie" and own_cookies and is_cookie_refused(value, own_cookies, host)):
+        if key in dropped or (own_cookies and _is_value_refused(key, value, own_cookies, host)):
             continue
         parts += (name, b": ", value, b"\r\n")
     parts += added
     parts += (framing, b"\r\n")
     return b"".join(parts)
+
+
+def _is_value_refused(key: bytes, value: bytes, own_cookies: frozenset[bytes], host: str) -> bool:
+    if key == b"set-cookie":
+        return is_cookie_refused(value, own_cookies, host)
+    # Clearing cookies reaches the whole registrable domain: every other workspace, the portal, perhaps GitLab.
+    return key == b"clear-site-data" and (b"cookies" in value.lower() or b"*" in value)
 
 
 def switching_protocols(head: ResponseHead, own_cookies: frozenset[bytes], host: str) -> bytes:

@@ -396,3 +396,15 @@ def test_switching_protocols_keeps_the_handshake() -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: abc=\r\nSec-WebSocket-Protocol: vscode\r\n"
         b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [(b'"cache", "storage"', True), (b'"cookies"', False), (b'"cache", "Cookies"', False), (b'"*"', False)],
+)
+def test_a_workspace_clears_nothing_beyond_its_host(value: bytes, kept: bool) -> None:  # noqa: FBT001 - a table cell
+    """Clearing cookies would reach every other workspace and the portal."""
+    head = parse_response(200, b"OK", "1.1", [(b"Clear-Site-Data", value)], keep_alive=True)
+    ours = frozenset((b"__Host-workspaces-grant",))
+
+    assert (b"Clear-Site-Data" in response_for_client(head, b"", (), ours, "a.ws.example.dev")) is kept

@@ -209,14 +209,14 @@ async def test_what_follows_a_request_is_the_next_request(world: World, raw: byt
 
 
 async def test_many_declined_protocols_in_one_read(world: World) -> None:
-    """A thousand offers of h2c behind each other are a thousand ordinary requests."""
+    """Many offers of h2c behind each other are as many ordinary requests."""
     workspace = Workspace()
     await world.add(workspace)
     one = request("Connection: Upgrade", "Upgrade: h2c")
 
-    answer = await world.exchange(one * 1000 + request("Connection: close"))
+    answer = await world.exchange(one * 60 + request("Connection: close"))
 
-    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 1001
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 61
 
 
 async def test_data_after_the_last_request_is_ignored(world: World) -> None:
