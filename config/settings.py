@@ -125,6 +125,13 @@ class SshSettings(Section):
     """Token checks per connection; a token is pasted, not guessed."""
     failure_delay: Annotated[float, Field(ge=0)] = 0.5
     """From a refused token to its answer, whatever the reason: guessing is slowed, and nothing is told by time."""
+    grant_memory: Seconds = 60
+    """For which a yes of GitLab to a token and a workspace counts for further connections: an editor's five cost one
+    question, and a revoked token opens nothing after it."""
+    refusal_memory: Seconds = 10
+    """The same for a no: enough against a client that repeats itself, and over before a person has mended the token."""
+    recheck_interval: Seconds = 300
+    """Between questions whether those who are in may still be; two refusals in a row end the session."""
     connect_timeout: Seconds = 5
     handshake_timeout: Seconds = 10
     """For the key exchange and login at the workspace's sshd."""

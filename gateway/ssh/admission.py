@@ -101,6 +101,11 @@ class Admission:
         return TurnedAway("not_running", f"workspace {workspace.name} is {state}{where}")
 
 
+def is_enterable(granted: Granted) -> bool:
+    """Whether GitLab knows of nothing that keeps the workspace shut."""
+    return granted.workspace is None or granted.workspace.actual_state in (_RUNNING, *_NO_STATE)
+
+
 def _state(workspace: Workspace, granted: Granted) -> str:
     """GitLab's word, or what the source of routes knows where GitLab has none."""
     state = granted.workspace.actual_state if granted.workspace else ""

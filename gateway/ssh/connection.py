@@ -19,6 +19,7 @@ from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Reject
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
 from gateway.ssh.limits import TryBudget
 from gateway.ssh.parting import Parting, make_printable
+from gateway.ssh.recheck import Entry
 from gateway.ssh.relay import Relay
 from gateway.ssh.tokens import parse_token
 from gateway.telemetry import Log, Metrics
@@ -48,6 +49,7 @@ class Connection(asyncssh.SSHServer):
         metrics: Metrics,
         log: Log,
         *,
+        on_open: Callable[["Connection", Entry], None],
         on_end: Callable[["Connection"], None],
     ) -> None:
         self._settings = settings
@@ -55,6 +57,7 @@ class Connection(asyncssh.SSHServer):
         self._admission = admission
         self._metrics = metrics
         self._log = log
+        self._on_open = on_open
         self._on_end = on_end
         self._started = time.monotonic()
         self._budget = TryBudget(settings.max_auth_tries)
@@ -62,10 +65,12 @@ class Connection(asyncssh.SSHServer):
         self._name: str | None = None
         self._workspace: Workspace | None = None
         self._user = ""
+        self._entry: Entry | None = None
         self._reason = ""
         self._leg: ClientLeg | None = None
         self._upstream: WorkspaceLeg | None = None
         self._relay: Relay | None = None
+        self._is_over = False
 
     @property
     def workspace_uid(self) -> str:
@@ -132,7 +137,7 @@ class Connection(asyncssh.SSHServer):
         return await self._try("keyboard-interactive", responses[0] if len(responses) == 1 else "")
 
     def auth_completed(self) -> None:
-        assert self._leg is not None and self._upstream is not None  # noqa: S101, PT018 - only the admitted get here
+        assert self._leg is not None and self._upstream is not None and self._entry is not None  # noqa: S101, PT018 - only the admitted get here
         seconds = time.monotonic() - self._started
         self._log = self._log.bind(user=self._user)
         self._log.info("ssh.login", seconds=round(seconds, 3))
@@ -142,6 +147,7 @@ class Connection(asyncssh.SSHServer):
         self._metrics.ssh_connections.labels("open").inc()
         self._relay = Relay(self._leg, self._upstream, self._metrics)
         self._relay.start()
+        self._on_open(self, self._entry)
 
     # One try
 
@@ -169,10 +175,13 @@ class Connection(asyncssh.SSHServer):
         if token is None:
             return Rejected("malformed_token")
         try:
-            return await self._admission.ask(self._workspace, token)
+            outcome = await self._admission.ask(self._workspace, token)
         except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is, is this connection's alone
             self._log.error("ssh.failed", error=_describe(exc))
             return TurnedAway("internal", FAILED, asyncssh.DISC_BY_APPLICATION)
+        if isinstance(outcome, Admitted) and self._workspace is not None:
+            self._entry = Entry(token, self._workspace.id)
+        return outcome
 
     def _refuse(self, method: str, outcome: Rejected | TurnedAway) -> None:
         self._reason = outcome.reason
@@ -188,8 +197,9 @@ class Connection(asyncssh.SSHServer):
         return [leg for leg in (self._leg, self._upstream) if leg is not None]
 
     def _leg_gone(self, _gone: "asyncio.Future[None]") -> None:
-        if not all(leg.gone.done() for leg in self._legs()):
+        if self._is_over or not all(leg.gone.done() for leg in self._legs()):
             return
+        self._is_over = True  # both legs may go in one moment
         opened = self._relay is not None
         self._metrics.ssh_connections.labels("open" if opened else "login").dec()
         if not opened:

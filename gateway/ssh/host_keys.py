@@ -66,11 +66,14 @@ def prove_host_keys(
 
     `negotiated` is the key of the key exchange: OpenSSH wants RSA proofs by the algorithm of that, where it was RSA.
     """
-    proofs = []
+    asked: list[bytes] = []
     while blobs:
         blob = blobs.get_string()
-        if blob not in keys:
+        if blob not in keys or blob in asked:  # a packet holds thousands of one key, and a signature is no small thing
             return _REQUEST_FAILURE
+        asked.append(blob)
+    proofs = []
+    for blob in asked:
         key = copy.copy(keys[blob])
         if key.key_algorithm == _RSA:
             is_rsa = negotiated is not None and negotiated.key_algorithm == _RSA

@@ -22,6 +22,8 @@ MSG_DISCONNECT, MSG_IGNORE = 1, 2  # RFC 4253 section 12
 CONNECTION_LAYER = (80, 81, 82, *range(90, 101))  # RFC 4254 section 9
 MSG_PING, MSG_PONG = 192, 193  # OpenSSH's PROTOCOL file, section 1.9
 
+_PROOFS_MAX = 8  # requests to prove host keys in one connection: OpenSSH makes one, and each costs a signature per key
+
 PRIVATE_NAMES = (
     *("_all_server_host_keys", "_auth", "_auth_complete", "_channels", "_cleanup", "_client_version"),
     *("_extensions_to_send", "_finish_userauth", "_force_close", "_inpbuf", "_keepalive_count", "_keepalive_count_max"),
@@ -115,7 +117,9 @@ class Leg(SSHConnection):
             self._sink.packet_received(self, payload)
 
     def _process_ping(self, _pkttype: int, _pktid: int, packet: SSHPacket) -> None:
-        self.send_packet(MSG_PONG, String(packet.get_string()))
+        if self._kex is not None:
+            raise asyncssh.ProtocolError("Packet during key exchange")  # RFC 4253 section 7.1
+        self.send(bytes((MSG_PONG,)) + String(packet.get_string()))  # bounded like all else that is sent
 
     def log_sent_packet(self, *_args: Any, **_kwargs: Any) -> None:
         """Nothing: packets hold tokens, and the text would be built for every packet, shown or not."""
@@ -264,6 +268,7 @@ class ClientLeg(Leg, asyncssh.SSHServerConnection):
 
     def __init__(self, options: asyncssh.SSHServerConnectionOptions, owner: asyncssh.SSHServer) -> None:
         super().__init__(asyncio.get_running_loop(), options)
+        self._proofs = 0
         self._protocol_factory = lambda: owner
         self._extensions_to_send[b"ping@openssh.com"] = b"0"
         # asyncssh notes the negotiated signature algorithm on the RSA key itself, which all connections share.
@@ -271,6 +276,9 @@ class ClientLeg(Leg, asyncssh.SSHServerConnection):
 
     def prove_host_keys(self, blobs: SSHPacket) -> bytes:
         """The answer to hostkeys-prove-00@openssh.com: the proof covers the session id of this very leg."""
+        self._proofs += 1
+        if self._proofs > _PROOFS_MAX:
+            raise asyncssh.ProtocolError("Too many requests to prove host keys")
         return prove_host_keys(blobs, self._all_server_host_keys, self._session_id, self.get_server_host_key())
 
     async def reload_config(self) -> None:

@@ -39,6 +39,12 @@ PARTING_TEXT = 512
 TOKEN_LENGTH = 4096
 """Longest token: GitLab's are under 300 characters, those that are JWTs under 2000."""
 
+VERDICTS_MAX = 10_000
+"""Verdicts that are remembered, about 500 B each: every user of a large instance within a minute."""
+
+UNAVAILABLE_MEMORY = 2.0
+"""Seconds for which a GitLab that did not answer is not asked the same again by everybody who waited."""
+
 
 class TryBudget:
     """Token checks one connection may still cause, whatever method asks for them (RFC 4252 section 4)."""

@@ -22,6 +22,7 @@ _CHANNEL_OPEN, _CHANNEL_OPEN_FAILURE, _CHANNEL_REQUEST = 90, 92, 98
 _INSPECTED = frozenset((_GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE, _CHANNEL_OPEN, _CHANNEL_REQUEST))
 
 _FAILURE = bytes((_REQUEST_FAILURE,))
+_PROVE_NAME = b"hostkeys-prove-00@openssh.com"
 _KEEPALIVE_NAME = b"keepalive@openssh.com"
 _KEEPALIVE = bytes((_GLOBAL_REQUEST,)) + String(_KEEPALIVE_NAME) + Boolean(True)  # noqa: FBT003 - a reply is wanted
 
@@ -159,6 +160,8 @@ class Relay:
     def _on_global_request(self, side: _Side, other: _Side, packet: SSHPacket) -> bool:
         name = packet.get_string()
         wants_reply = packet.get_boolean()
+        if name == _PROVE_NAME and not wants_reply:
+            return False  # nobody would read the proof
         answer = self._own_answer(side, name, packet)
         if not wants_reply:
             return answer is None
@@ -175,7 +178,7 @@ class Relay:
         if side is self._workspace:
             # Its host keys (hostkeys-00@openssh.com) are not the ones the client sees; it has nothing else to ask for.
             return None if name == _KEEPALIVE_NAME else _FAILURE
-        if name == b"hostkeys-prove-00@openssh.com":
+        if name == _PROVE_NAME:
             return self._client_leg.prove_host_keys(packet)
         if name in _ASKED_FOR_BY_GLOBAL_REQUEST:
             self._asked_for.add(_ASKED_FOR_BY_GLOBAL_REQUEST[name])

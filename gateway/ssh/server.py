@@ -16,8 +16,10 @@ from gateway.ssh.connection import Connection, WorkspaceDirectory
 from gateway.ssh.host_keys import load_host_keys
 from gateway.ssh.internals import ClientLeg
 from gateway.ssh.options import client_leg_options
+from gateway.ssh.recheck import WITHDRAWN, Entry, Recheck
 from gateway.ssh.selftest import check_asyncssh
 from gateway.ssh.upstream import Upstreams
+from gateway.ssh.verdicts import RememberedAccess
 from gateway.telemetry import Log, Metrics
 
 RESTARTING = "Gateway is restarting, reconnect"
@@ -42,7 +44,10 @@ class SshDoor:
         self._directory = directory
         self._metrics = metrics
         self._log = log
-        self._admission = Admission(access, Upstreams(settings), metrics, portal_url)
+        self._admission = Admission(RememberedAccess(access, settings), Upstreams(settings), metrics, portal_url)
+        self._recheck = Recheck(access, settings.recheck_interval, log)
+        self._watchers = asyncio.TaskGroup()
+        self._watches: dict[Connection, asyncio.Task[None]] = {}
         self._options = client_leg_options(settings, load_host_keys(settings))
         self._sockets = sockets
         self._listeners: list[asyncio.Server] = []
@@ -55,12 +60,14 @@ class SshDoor:
 
     async def __aenter__(self) -> Self:
         await self.start()
+        await self._watchers.__aenter__()
         return self
 
     async def __aexit__(
         self, _type: type[BaseException] | None, _exc: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+        await self._watchers.__aexit__(None, None, None)  # nobody is left to be watched
 
     @property
     def port(self) -> int:
@@ -112,13 +119,28 @@ class SshDoor:
 
     def _accept(self) -> ClientLeg:
         connection = Connection(
-            self._settings, self._directory, self._admission, self._metrics, self._log, on_end=self._forget
+            self._settings,
+            self._directory,
+            self._admission,
+            self._metrics,
+            self._log,
+            on_open=self._watch,
+            on_end=self._forget,
         )
         self._connections.add(connection)
         self._is_empty.clear()
         return ClientLeg(self._options, connection)
 
+    def _watch(self, connection: Connection, entry: Entry) -> None:
+        self._watches[connection] = self._watchers.create_task(self._end_when_withdrawn(connection, entry))
+
+    async def _end_when_withdrawn(self, connection: Connection, entry: Entry) -> None:
+        await self._recheck.wait_withdrawn(entry)
+        connection.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, WITHDRAWN)
+
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        if watch := self._watches.pop(connection, None):
+            watch.cancel()
         if not self._connections:
             self._is_empty.set()

@@ -105,8 +105,8 @@ def main(arguments: list[str]) -> int:
     settings = read_settings(command)
     with (
         NamedTemporaryFile(dir=settings.pid_file.parent, prefix="pod-keys-") as pod_keys,
-        open(command.log or os.devnull, "a") as log,
-    ):  # noqa: PTH123 - either may be a device
+        (command.log or Path(os.devnull)).open("a") as log,
+    ):
         sshd = _Sshd(command, settings, Path(pod_keys.name), log)
         if command.is_inetd:
             return uvloop.run(_serve_standard_streams(sshd))

@@ -138,8 +138,10 @@ class Gateway:
 
     async def run(self, *argv: str, stdin: bytes = b"", token: str = TOKEN, **environment: str) -> Done:
         async with self.start(*argv, token=token, **environment) as program:
+            if not stdin and program.stdin is not None:
+                program.stdin.close()  # uvloop does not write, not even nothing, to a program that has ended
             async with asyncio.timeout(PATIENCE):
-                out, err = await program.communicate(stdin)
+                out, err = await program.communicate(stdin or None)
             return Done(program.returncode or 0, out, err.decode())
 
     @asynccontextmanager

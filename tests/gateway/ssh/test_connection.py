@@ -61,7 +61,7 @@ async def test_all_methods_share_three_tries(gateway: Gateway, method: tuple[str
 
     assert done.code == 255
     assert ":14: Permission denied" in done.err
-    assert len(gateway.access.asked) == 3
+    assert len(gateway.events("ssh.refused")) == 3
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ async def test_a_token_without_the_scope_is_told_so_and_another_may_be_tried(gat
     done = await gateway.ssh("-o", "NumberOfPasswordPrompts=2", *PASSWORD_ONLY, "true")
 
     assert done.err.count("token needs the read_api scope") == 2
-    assert len(gateway.access.asked) == 2
+    assert len(gateway.events("ssh.refused")) == 2
 
 
 async def test_a_failure_of_the_gateway_itself_ends_that_connection_alone(gateway: Gateway) -> None:
@@ -169,7 +169,7 @@ async def test_a_second_user_name_ends_the_connection_while_the_first_is_checked
     gateway.directory.workspaces["berry"] = gateway.workspace
     gateway.access.gate = asyncio.Event()
     with pytest.raises(asyncssh.ProtocolError, match="Change of user name"):
-        async with gateway.connect(client_factory=lambda: Pipeliner(["nobody", WORKSPACE], TOKEN, gateway)):
+        async with gateway.connect(client_factory=lambda: Pipeliner(["nobody", WORKSPACE], [TOKEN] * 2, gateway)):
             pass
 
     assert gateway.events("ssh.login") == []
@@ -177,8 +177,9 @@ async def test_a_second_user_name_ends_the_connection_while_the_first_is_checked
 
 
 async def test_a_thousand_pipelined_tries_cost_three_questions_one_at_a_time(gateway: Gateway) -> None:
+    tokens = [f"glpat-wrong-{number}" for number in range(1000)]
     with pytest.raises(asyncssh.DisconnectError, match="Permission denied"):
-        async with gateway.connect(client_factory=lambda: Pipeliner([WORKSPACE] * 1000, "glpat-wrong", gateway)):
+        async with gateway.connect(client_factory=lambda: Pipeliner([WORKSPACE] * 1000, tokens, gateway)):
             pass
 
     assert len(gateway.access.asked) == 3
@@ -264,6 +265,16 @@ async def test_a_session_is_logged_from_login_to_end_with_who_where_and_how_much
     assert gateway.sample("ssh_relay_bytes_total", direction="sent") > 0
 
 
+async def test_a_connection_whose_legs_end_in_one_moment_ends_once(bench: Bench) -> None:
+    gateway, _, _ = await bench.join()
+    for connection in list(gateway.door._connections):
+        connection.kill()
+    await gateway.door.drain(10)
+
+    assert len(gateway.events("ssh.closed")) == 1
+    assert gateway.sample("ssh_connections", state="open") == 0
+
+
 async def test_a_name_made_to_forge_a_log_line_stays_one_short_field(gateway: Gateway) -> None:
     with pytest.raises(asyncssh.PermissionDenied):
         async with gateway.connect(username="x" * 500 + '"} {"event": "forged'):
@@ -277,17 +288,17 @@ async def test_a_name_made_to_forge_a_log_line_stays_one_short_field(gateway: Ga
 class Pipeliner(asyncssh.SSHClient):
     """Sends one password request after the other without waiting for an answer."""
 
-    def __init__(self, users: list[str], token: str, gateway: Gateway) -> None:
+    def __init__(self, users: list[str], tokens: list[str], gateway: Gateway) -> None:
         self._users = users
-        self._token = token
+        self._tokens = tokens
         self._gateway = gateway
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self._conn = conn
 
     def begin_auth(self, _username: str) -> None:
-        for user in self._users:
-            self._conn.send_packet(50, password_request(user, self._token))
+        for user, token in zip(self._users, self._tokens, strict=True):
+            self._conn.send_packet(50, password_request(user, token))
         if self._gateway.access.gate is not None:
             asyncio.get_running_loop().call_later(0.1, self._gateway.access.gate.set)
 

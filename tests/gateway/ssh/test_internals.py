@@ -41,6 +41,46 @@ async def test_a_ping_is_answered_by_the_gateway(bench: Bench) -> None:
     assert pongs == [b"\xc1" + String("keystroke")]
 
 
+async def test_a_host_key_is_proven_once_in_an_answer(bench: Bench) -> None:
+    """A packet has room for thousands of names of one key, and the loop would stand still for their signatures."""
+    gateway, client, _ = await bench.join()
+    (connection,) = gateway.door._connections
+    assert connection._leg is not None
+    (key, *_) = connection._leg._all_server_host_keys
+    client.leg.send(global_request(HOST_KEYS_PROVE, String(key) * 3000))
+    client.leg.send(global_request(HOST_KEYS_PROVE, String(key)))
+    answers = [await client.receive(), await client.receive()]
+    while answers[0][0] not in (81, 82):  # the announcement of the keys may come first
+        answers = [answers[1], await client.receive()]
+
+    assert [answer[0] for answer in answers] == [82, 81]
+
+
+async def test_proofs_without_end_are_refused(bench: Bench) -> None:
+    gateway, client, _ = await bench.join()
+    (connection,) = gateway.door._connections
+    assert connection._leg is not None
+    (key, *_) = connection._leg._all_server_host_keys
+    for _ in range(9):
+        client.leg.send(global_request(HOST_KEYS_PROVE, String(key)))
+
+    assert await client.wait_parting() == Parting(2, "Too many requests to prove host keys")
+
+
+async def test_a_client_that_pings_and_reads_nothing_is_cut_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway, client, _ = await bench.join()
+    monkeypatch.setattr(limits, "BACKLOG_MAX", 4 * limits.WRITE_HIGH)
+    client.leg.set_reading(reading=False)
+    (connection,) = gateway.door._connections
+    assert connection._leg is not None
+    async with asyncio.timeout(20):
+        while connection._leg.is_open:
+            client.leg.send(b"\xc0" + String(bytes(32768)))
+            await asyncio.sleep(0)
+
+    assert not connection._leg.is_open
+
+
 async def test_both_legs_change_keys_at_once_while_data_crosses(bench: Bench) -> None:
     _, client, workspace = await bench.join()
     await client.receive()
