@@ -1,0 +1,58 @@
+"""Asks GitLab again about those who are in, so that whoever loses the right to a workspace loses the session too."""
+
+import asyncio
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from auth.model import Denied, Granted, TokenRefused, Unavailable
+from gateway.ssh.admission import SshAccess
+from gateway.telemetry import Log
+
+WITHDRAWN = "Access to the workspace was withdrawn"
+
+_REFUSALS = 2  # one may be the hiccup of a GitLab that is being upgraded; two, minutes apart, are an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """By which token somebody is in which workspace."""
+
+    token: SecretStr
+    workspace_id: str
+
+
+class Recheck:
+    """Watches over entries."""
+
+    def __init__(self, access: SshAccess, interval: float, log: Log) -> None:
+        """`access` is to be asked itself, not what is remembered of it."""
+        self._access = access
+        self._interval = interval
+        self._log = log
+
+    async def wait_withdrawn(self, entry: Entry) -> None:
+        """Returns once the entry was definitely refused; a GitLab that does not answer refuses nothing."""
+        refusals = 0
+        while refusals < _REFUSALS:
+            await asyncio.sleep(self._interval)
+            is_refused = await self._is_refused(entry)
+            if is_refused is not None:
+                refusals = refusals + 1 if is_refused else 0
+
+    async def _is_refused(self, entry: Entry) -> bool | None:
+        """None if nobody could say."""
+        try:
+            verdict = await self._access.decide_workspace(entry.token, entry.workspace_id)
+        except TokenRefused:
+            return True
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is no reason to end somebody's work
+            self._log.warning("ssh.recheck_failed", error=type(exc).__name__)
+            return None
+        match verdict:
+            case Unavailable():
+                return None
+            case Denied():
+                return True
+            case Granted():
+                return False

@@ -1,0 +1,78 @@
+"""Remembers for a short while what GitLab said about a token and a workspace, so that it is asked once for many logins.
+
+An editor opens several connections at once, Ansible fifty in a row. What is remembered stands under an HMAC of both,
+with a key that lives as long as the process: no token is kept, and a yes to one workspace is none to another.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from cachetools import TLRUCache
+from pydantic import SecretStr
+
+from auth.model import Granted, TokenRefused, Unavailable, Verdict
+from config.settings import SshSettings
+from gateway.ssh import limits
+from gateway.ssh.admission import SshAccess, is_enterable
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A refusal of the token. The exception itself would keep the token alive, in the frames of its traceback."""
+
+    kind: type[TokenRefused]
+    operator: str
+
+
+class RememberedAccess:
+    """Answers as the access behind it did a moment ago, and never asks it the same question twice at once."""
+
+    def __init__(self, access: SshAccess, settings: SshSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._access = access
+        self._settings = settings
+        self._secret = secrets.token_bytes(32)
+        self._known: TLRUCache[bytes, Verdict | _Refused] = TLRUCache(
+            limits.VERDICTS_MAX, ttu=lambda _key, outcome, now: now + self._lifetime(outcome), timer=clock
+        )
+        self._asking: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
+
+    def __repr__(self) -> str:
+        return f"RememberedAccess(known={len(self._known)})"
+
+    async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
+        """Raises what the access raises."""
+        key = self._key(token, workspace_id)
+        lock = self._asking.setdefault(key, asyncio.Lock())
+        async with lock:
+            outcome = self._known.get(key)
+            if outcome is None:
+                outcome = self._known[key] = await self._ask(token, workspace_id)
+        if isinstance(outcome, _Refused):
+            raise outcome.kind(outcome.operator)
+        return outcome
+
+    async def _ask(self, token: SecretStr, workspace_id: str) -> Verdict | _Refused:
+        try:
+            return await self._access.decide_workspace(token, workspace_id)
+        except TokenRefused as fault:
+            return _Refused(type(fault), fault.operator)
+
+    def _key(self, token: SecretStr, workspace_id: str) -> bytes:
+        text = f"{workspace_id}\n{token.get_secret_value()}"  # neither holds a line break
+        return hmac.digest(self._secret, text.encode(), hashlib.sha256)
+
+    def _lifetime(self, outcome: Verdict | _Refused) -> float:
+        match outcome:
+            case Granted():
+                is_running = is_enterable(outcome)  # a start that somebody waits for may succeed any moment
+                return self._settings.grant_memory if is_running else 0
+            case Unavailable():
+                return limits.UNAVAILABLE_MEMORY
+            case _:
+                return self._settings.refusal_memory
