@@ -7,6 +7,7 @@ GitLab cannot be asked the verdict is Unavailable, which is never a yes.
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from cachetools import TLRUCache
@@ -138,6 +139,8 @@ class GrantKeeper:
             verdict = self._verdicts.get(key)
             if verdict is None:
                 verdict = await self._ask(grant.session_ref, port)
+                if isinstance(verdict, Granted):
+                    verdict = replace(verdict, asked=self._clock())
                 self._verdicts[key] = verdict
         return verdict
 
@@ -169,7 +172,14 @@ _Key = tuple[str, str, int, Visibility]
 
 
 def _forget_at(_key: _Key, verdict: Verdict, now: float) -> float:
-    return now + (UNAVAILABLE_INTERVAL if isinstance(verdict, Unavailable) else RECHECK_INTERVAL)
+    """A no is not remembered: it ends what it is about, and a hiccup of GitLab must not end it again and again."""
+    match verdict:
+        case Granted():
+            return now + RECHECK_INTERVAL
+        case Unavailable():
+            return now + UNAVAILABLE_INTERVAL
+        case Denied():
+            return now
 
 
 def _decide_public(user: User, ownership: Ownership) -> Verdict:

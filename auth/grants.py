@@ -57,10 +57,14 @@ class Grants:
             expires=now + GRANT_LIFETIME,
         )
 
-    def renewed(self, grant: Grant) -> Grant:
-        """The same grant with a whole life before it; for the edge, after `GrantKeeper.recheck` granted it again."""
-        now = self._clock()
-        return replace(grant, issued=now, expires=now + GRANT_LIFETIME)
+    def renewed(self, grant: Grant, asked: float | None = None) -> Grant:
+        """The same grant with a life before it that begins when GitLab was asked, or else now.
+
+        For the edge, after `GrantKeeper.recheck` granted it again. Counted from now, an answer of five minutes ago
+        would hold for another five.
+        """
+        begun = self._clock() if asked is None else asked
+        return replace(grant, issued=begun, expires=begun + GRANT_LIFETIME)
 
     def seal_grant(self, grant: Grant) -> str:
         return self._sealer.seal_record("grant", grant, grant.expires)

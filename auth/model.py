@@ -162,6 +162,8 @@ class Granted:
 
     user: User
     workspace: WorkspaceRecord | None = None
+    asked: float | None = None
+    """When GitLab said so, where that was not just now."""
     """GitLab's record, where the visitor entered as its owner."""
 
 

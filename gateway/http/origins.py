@@ -52,6 +52,8 @@ def is_navigation(head: RequestHead) -> bool:
     """Whether a person is opening a page: only then may a redirect take them to sign in (Fetch Metadata, section 2)."""
     if head.method != b"GET" or head.upgrade:
         return False
+    if head.get(b"sec-fetch-dest") not in (b"document", b""):
+        return False  # a frame: nobody could sign in inside it
     mode = head.get(b"sec-fetch-mode")
     return mode == b"navigate" if mode else b"text/html" in head.get(b"accept")
 

@@ -22,6 +22,8 @@ from gateway.http.upstream import Origin
 from routing.model import Route
 from routing.table import RouteTable
 
+_TRIED_MAX = 8  # cookies of one name that are opened: a browser has one, a sibling may have set a few beside it
+
 
 class Rights:
     """What visitors hold, measured against the table and the policy of this moment."""
@@ -53,7 +55,7 @@ class Rights:
 
     def get_grant(self, head: RequestHead, route: Route, level: Visibility) -> Grant | None:
         """The grant for this host that the browser holds, if it holds."""
-        for value in values(head.get(b"cookie"), self._cookies.grant):
+        for value in values(head.get(b"cookie"), self._cookies.grant)[:_TRIED_MAX]:
             grant = self._grants.get_grant(value)
             if grant is not None and grant.host == head.host and self._is_valid(grant, route, level):
                 return grant
@@ -94,10 +96,10 @@ class Rights:
         if route is None or grant is None:
             return Denied("the route is gone")
         match await self._ask(route, grant, forward.token):
-            case Granted(_, workspace):
+            case Granted(_, workspace, asked):
                 # At today's openness: who was let in as the owner may by now be let in as a member only.
                 level = Visibility.PRIVATE if workspace else self.level(route)
-                return self._grants.renewed(replace(grant, visibility=level))
+                return self._grants.renewed(replace(grant, visibility=level), asked)
             case verdict:
                 return verdict
 

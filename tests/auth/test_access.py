@@ -205,6 +205,29 @@ async def test_a_block_in_gitlab_is_noticed_within_five_minutes(world: World) ->
     assert isinstance(await keeper.recheck(grant_of(session), PRIVATE), Denied)
 
 
+async def test_a_remembered_yes_says_when_it_was_given(world: World) -> None:
+    """A grant renewed by it lives from then on, or the five minutes would be ten."""
+    session, keeper = await world.sign_in(), world.keeper()
+    first = await keeper.recheck(grant_of(session), PRIVATE)
+    given = world.clock.now
+    world.clock.now += RECHECK_INTERVAL - 1
+    again = await keeper.recheck(grant_of(session), PRIVATE)
+
+    assert isinstance(first, Granted)
+    assert first.asked == given
+    assert again == first
+
+
+async def test_a_no_is_not_remembered(world: World) -> None:
+    """One hiccup of GitLab must not shut a person out who was let in again since."""
+    session, keeper = await world.sign_in(), world.keeper()
+    world.gitlab.switches[Endpoint.GRAPHQL].fault = Fault.UNAUTHORIZED
+    assert isinstance(await keeper.recheck(grant_of(session), PRIVATE), Denied)
+    world.gitlab.switches.reset()
+
+    assert isinstance(await keeper.recheck(grant_of(session), PRIVATE), Granted)
+
+
 async def test_a_changed_owner_is_noticed_within_five_minutes(world: World) -> None:
     """A workspace given away is no longer open to who had it."""
     session, keeper = await world.sign_in(), world.keeper()

@@ -103,6 +103,15 @@ def test_a_renewed_grant_has_a_whole_life_and_the_same_bounds(grants: Grants, cl
     assert not grants.renewed(grant).is_due(clock.now)
 
 
+def test_a_grant_renewed_by_an_older_answer_lives_from_that_answer_on(grants: Grants, clock: Clock) -> None:
+    """It is due as soon as GitLab must be asked again."""
+    grant = grants.grant_for(CODE)
+    clock.now += 300
+    renewed = grants.renewed(grant, clock.now - 200)
+
+    assert (renewed.issued, renewed.expires) == (clock.now - 200, clock.now - 200 + GRANT_LIFETIME)
+
+
 def test_one_kind_never_passes_as_another(grants: Grants) -> None:
     """A code pasted where a grant or a target belongs opens nothing."""
     code, target = grants.seal_code(CODE), grants.seal_target(TARGET)

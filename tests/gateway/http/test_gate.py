@@ -71,6 +71,7 @@ SCRIPTS = {
     "form": (("Sec-Fetch-Mode: navigate", "Accept: text/html", "Sec-Fetch-Site: same-origin"), "POST"),
     "put": (("Accept: text/html",), "PUT"),
     "patch": (("Accept: text/html",), "PATCH"),
+    "frame": (("Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe", "Accept: text/html"), "GET"),
     "head": (("Sec-Fetch-Mode: navigate", "Accept: text/html"), "HEAD"),
     "preflight": (("Origin: https://a.dev", "Access-Control-Request-Method: PUT", "Accept: text/html"), "OPTIONS"),
     "upgrade": ((*UPGRADE, "Sec-Fetch-Mode: websocket"), "GET"),
