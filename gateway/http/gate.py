@@ -16,7 +16,7 @@ from auth.programs import Programs
 from auth.sessions import SessionStore
 from auth.starting import Starter
 from config.settings import Settings
-from gateway.answers import CROSS_SITE, PROBED, UNKNOWN_HOST, UNKNOWN_WORKSPACE
+from gateway.answers import BAD_REQUEST, CROSS_SITE, PROBED, UNKNOWN_HOST, UNKNOWN_WORKSPACE
 from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
 from gateway.http.entrance import ENTER, RESERVED, Entrance
 from gateway.http.headers import RequestHead
@@ -85,7 +85,8 @@ class Gate:
         if (recalled := self._recall.get(head)) is not None:
             return recalled
         if head.host == self._portal_host:
-            return self._portal
+            # Nothing of ours has such an address, and aiohttp would complain of it on standard error, query and all.
+            return self._portal if head.target.isascii() else Reply(BAD_REQUEST)
         route = self._table.get_route(head.host)
         if head.target.startswith(RESERVED):
             return self._decide_reserved(head, route)

@@ -12,6 +12,7 @@ An ordinary aiohttp application behind the edge, which has checked the framing, 
 clients must not say. A handler asks `auth` for a value and says what it comes to; it decides nothing itself.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -41,6 +42,9 @@ from gateway.portal.sign_in import begin, callback, sign_out, start_over
 
 BODY_MAX = 16 * 1024  # bytes; the only form has one field
 
+_SILENT = logging.Logger("aiohttp of the portal", logging.CRITICAL + 1)  # noqa: LOG001 - one that nobody else can configure
+"""aiohttp's own complaints quote requests, codes included; what matters is logged by the edge and by us."""
+
 PORTAL_RUNNER_LIMITS: Mapping[str, Any] = MappingProxyType(
     {
         # The edge has bounded the head already (`http.head_bytes` and `http.head_fields`, of which these are the
@@ -48,6 +52,7 @@ PORTAL_RUNNER_LIMITS: Mapping[str, Any] = MappingProxyType(
         "max_line_size": 1 << 20,
         "max_field_size": 1 << 20,
         "max_headers": 10_000,
+        "logger": _SILENT,
         "access_log": None,  # the edge logs each request once, without its query
         "auto_decompress": False,  # no browser compresses a form
     }

@@ -159,6 +159,22 @@ async def test_tls_at_the_door_serves_only_the_host_of_the_handshake(
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
+async def test_an_address_that_is_no_ascii_leaves_nothing_of_it_behind(setup: Setup) -> None:
+    """Neither on the page nor in anything the gateway says: codes come in addresses."""
+    async with setup.serve() as process:
+        reader, writer = await asyncio.open_connection("127.0.0.1", setup.ports.http)
+        host = f"Host: workspaces.localhost:{setup.ports.http}\r\nConnection: close\r\n\r\n".encode()
+        writer.write(b"GET /auth/callback?code=THECODE&state=\xe9 HTTP/1.1\r\n" + host)
+        answer = await reader.read()
+        writer.close()
+        process.terminate()
+        said, _ = await process.communicate()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"X-Workspaces-Gateway: bad_request" in answer
+    assert b"THECODE" not in answer + said
+
+
 async def wait_for(output: asyncio.StreamReader, text: bytes) -> None:
     """Read lines until one holds this text."""
     async with asyncio.timeout(5):
