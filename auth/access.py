@@ -130,7 +130,10 @@ class GrantKeeper:
         return verdict
 
     async def _recheck(self, grant: Grant, port: WorkspacePort) -> Verdict:
-        session = await self._sessions.get(grant.session_ref)
+        try:
+            session = await self._sessions.get(grant.session_ref)
+        except GitLabUnavailable as fault:
+            return Unavailable(fault.operator, fault.retry_after)
         if session is None or session.user.id != grant.user_id:
             return Denied("the session ended")
         # With the visibility: a yes to a public port is none once the port is private.
@@ -154,10 +157,10 @@ class GrantKeeper:
             observer()
 
     async def _ask(self, ref: str, port: WorkspacePort) -> Verdict:
-        session = await self._sessions.get(ref)  # again: it may have ended while another caller was asking
-        if session is None:
-            return Denied("the session ended")
         try:
+            session = await self._sessions.get(ref)  # again: it may have ended while another caller was asking
+            if session is None:
+                return Denied("the session ended")
             token = await self._login.fresh_token(session)
         except TokenRefused as fault:
             return Denied(fault.operator, is_token_refused=True)

@@ -212,6 +212,13 @@ class GitLabUnavailable(GitLabFault):
         self.retry_after = retry_after
 
 
+class SessionsUnavailable(GitLabUnavailable):
+    """The session store cannot be asked: nobody can sign in or be asked about, as if GitLab were away."""
+
+    blame: ClassVar[Blame] = "internal"
+    person: ClassVar[str] = "Signing in is not possible at the moment, try again."
+
+
 class TokenRefused(GitLabFault):
     """GitLab does not accept the token: unknown, expired, revoked, or of a blocked user."""
 

@@ -41,10 +41,10 @@ class Starter:
         return await self._as_owner(session_ref, workspace_id, is_start=False)
 
     async def _as_owner(self, session_ref: str, workspace_id: str, *, is_start: bool) -> Progress:
-        session = await self._sessions.get(session_ref)
-        if session is None:
-            return Denied("the session ended")
         try:
+            session = await self._sessions.get(session_ref)
+            if session is None:
+                return Denied("the session ended")
             token = await self._login.fresh_token(session)
             return await self._ask(token, workspace_id, is_start=is_start)
         except TokenRefused as fault:

@@ -185,7 +185,10 @@ class VisibilitySettings(Section):
 class SessionSettings(Section):
     """How long a signed-in browser stays signed in."""
 
-    store: Literal["memory"] = "memory"
+    store: Annotated[str, AfterValidator(values.session_store)] = "memory"
+    """`memory`, or `redis://host:port/number` (`rediss://` with TLS), which several replicas or workers need."""
+    password: SecretStr = SecretStr("")
+    """Of the Redis."""
     idle_timeout: Seconds = 3600
     absolute_timeout: Seconds = 8 * 3600
     """A working day; GitLab is asked again long before."""

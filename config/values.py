@@ -78,6 +78,20 @@ def origin(value: str) -> str:
     return value.lower().removesuffix(f":{_DEFAULT_PORTS.get(parts.scheme)}")
 
 
+def session_store(value: str) -> str:
+    """`memory`, or the address of a Redis without credentials."""
+    if value == "memory":
+        return value
+    parts = _split(value)
+    if parts is None or parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be memory or redis://host[:port][/number], with rediss:// for TLS")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user name or password: see sessions.password")
+    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        raise ValueError("must end in the number of a database, such as redis://redis:6379/0")
+    return value
+
+
 def zone(value: str) -> str:
     """A DNS name in lower case and without a trailing dot."""
     name = value.lower().removesuffix(".")

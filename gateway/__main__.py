@@ -8,7 +8,7 @@ from dataclasses import asdict
 import uvloop
 
 from config.load import SettingsError, environment, load_settings, settings_help
-from gateway.app import serve
+from gateway.app import CannotStart, serve
 from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
 from gateway.ports_command import run_ports
@@ -18,7 +18,15 @@ from gateway.telemetry import open_log
 from gateway.workers import Supervisor, WorkerFailed, inherit
 from routing.file import RouteFileError
 
-_FAULTS = (SettingsError, RouteFileError, HostKeyUnreadable, IncompatibleAsyncssh, TlsUnusable, WorkerFailed)
+_FAULTS = (
+    CannotStart,
+    SettingsError,
+    RouteFileError,
+    HostKeyUnreadable,
+    IncompatibleAsyncssh,
+    TlsUnusable,
+    WorkerFailed,
+)
 """What an operator can mend; anything else is a bug and shows its traceback."""
 
 USAGE = """\

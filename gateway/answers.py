@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 
-from auth.model import GitLabFault, GitLabUnavailable, TokenRefused
+from auth.model import GitLabFault, GitLabUnavailable, SessionsUnavailable, TokenRefused
 from gateway.portal.pages import CONTENT_SECURITY_POLICY, Link, message_page
 from routing.model import WorkspaceState
 
@@ -130,6 +130,13 @@ GITLAB_UNAVAILABLE = Answer(
     "The gateway could not ask GitLab whether you may enter. Please try again.",
     retry_after=5,
 )
+SESSIONS_UNAVAILABLE = Answer(
+    503,
+    "sessions_unavailable",
+    "Signing in is not possible at the moment",
+    "The gateway cannot reach its session store. What you have open goes on for some minutes.",
+    retry_after=5,
+)
 SHUTTING_DOWN = Answer(
     503, "shutting_down", "The gateway is restarting", "Please try again in a moment.", refresh=3, retry_after=3
 )
@@ -175,6 +182,8 @@ def sign_in_needed(url: str) -> Answer:
 
 def answer_fault(fault: GitLabFault) -> Answer:
     """What a person is told when GitLab or a token failed."""
+    if isinstance(fault, SessionsUnavailable):
+        return SESSIONS_UNAVAILABLE
     if isinstance(fault, GitLabUnavailable):
         return replace(GITLAB_UNAVAILABLE, retry_after=fault.retry_after)
     if isinstance(fault, TokenRefused):

@@ -23,7 +23,7 @@ from auth.gitlab import GitLabClient, open_gitlab
 from auth.grants import Grants
 from auth.login import Login
 from auth.seal import Sealer
-from auth.sessions import MemorySessions
+from auth.sessions import MemorySessions, SessionStore
 from auth.starting import Starter
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
@@ -43,6 +43,10 @@ from routing.discovery import RoutingRules
 from routing.file import RouteFile
 from routing.table import RouteTable
 from routing.visibility_store import RouteFileVisibility
+
+
+class CannotStart(Exception):
+    """Something that the settings ask for is not installed."""
 
 
 class Gateway:
@@ -141,7 +145,7 @@ class Gateway:
     async def _open_http(self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy) -> HttpDoor:
         settings = self._settings
         sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
-        sessions = MemorySessions(settings.sessions, self._clock)
+        sessions = await stack.enter_async_context(self._open_sessions(sealer))
         login = Login(settings.auth, gitlab, sealer, sessions, self._clock)
         grants, cookies = Grants(sealer, self._clock), Cookies(secure=settings.auth.protocol == "https")
         starter = Starter(gitlab, login, sessions)
@@ -185,6 +189,21 @@ class Gateway:
         self.streams = gate.streams
         await stack.enter_async_context(_running(gate.streams.watch()))
         return door
+
+    @asynccontextmanager
+    async def _open_sessions(self, sealer: Sealer) -> AsyncIterator[SessionStore]:
+        if self._settings.sessions.store == "memory":
+            yield MemorySessions(self._settings.sessions, self._clock)
+            return
+        # Imported here: Redis is an extra, which a gateway of one process does without.
+        try:
+            from auth.redis_sessions import open_redis_sessions  # noqa: PLC0415 - see above
+        except ModuleNotFoundError as exc:
+            raise CannotStart(
+                f"sessions.store needs the package {exc.name}: pip install 'workspaces-gateway[redis]'"
+            ) from exc
+        async with open_redis_sessions(self._settings.sessions, sealer, self._clock) as sessions:
+            yield sessions
 
     def _open_tls(self) -> DoorTls | None:
         http = self._settings.http

@@ -66,6 +66,7 @@ class OpenWorld:
     """The demo while it runs: what a visitor knows of it, and the parts that a test may want to disturb."""
 
     visit: World
+    settings: Settings
     gateway: Gateway
     state: GitLabState
     gitlab: StandInGitLab
@@ -114,7 +115,7 @@ async def open_world(
             stopped=STOPPED,
             host_template=f"{{port}}-{{name}}.{ZONE}:{ports.http}",
         )
-        yield OpenWorld(visit, gateway, state, gitlab, routes, sshd_kind)
+        yield OpenWorld(visit, settings, gateway, state, gitlab, routes, sshd_kind)
 
 
 async def _start_workspaces(

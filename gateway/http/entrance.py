@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from auth.cookies import OLD_NAMES, Cookies, expire_old, values
 from auth.grants import CODE_LIFETIME, GRANT_LIFETIME, TARGET_LIFETIME, Grants, new_nonce, nonce_hash
-from auth.model import EntryCode, Grant, Target, Visibility
+from auth.model import EntryCode, GitLabUnavailable, Grant, Target, Visibility
 from auth.sessions import SessionStore
 from config.settings import AuthSettings
-from gateway.answers import SIGN_IN_FAILED, sign_in_needed
+from gateway.answers import SIGN_IN_FAILED, answer_fault, sign_in_needed
 from gateway.http.decision import Ask, Decision, Outcome, Redirect, Reply
 from gateway.http.headers import RequestHead
 from gateway.http.origins import is_navigation
@@ -69,8 +69,11 @@ class Entrance:
         return self._cookies.issue(self._cookies.grant, self._grants.seal_grant(grant), GRANT_LIFETIME)
 
     async def _enter(self, code: EntryCode) -> Outcome:
-        if not await self._sessions.use_once(code.id, CODE_LIFETIME):
-            return Reply(SIGN_IN_FAILED)
+        try:
+            if not await self._sessions.use_once(code.id, CODE_LIFETIME):
+                return Reply(SIGN_IN_FAILED)
+        except GitLabUnavailable as fault:
+            return Reply(answer_fault(fault))
         return Redirect(code.url, (self.grant_cookie(self._grants.grant_for(code)),))
 
     def _is_entry(self, head: RequestHead, route: Route, code: EntryCode, level: Visibility) -> bool:
