@@ -139,6 +139,21 @@ class SshSettings(Section):
     keepalive_count: Annotated[int, Field(ge=1)] = 4
     """Unanswered keepalives before a leg counts as dead: two minutes, as OpenSSH users are used to."""
     drain_grace: Seconds = 30
+    startups_begin: Annotated[int, Field(ge=1)] = 50
+    """Connections still logging in from which on some new ones are dropped, as by OpenSSH's MaxStartups 50:30:200."""
+    startups_rate: Annotated[int, Field(ge=0, le=100)] = 30
+    """Percent of new connections dropped at `startups_begin`; it rises until all are, at `startups_full`."""
+    startups_full: Annotated[int, Field(ge=1)] = 200
+    max_startups_per_ip: Annotated[int, Field(ge=0)] = 10
+    """Connections of one address still logging in: an editor opens five, and one address must not use up all. An IPv6
+    address counts by its /64. 0 here and below is no limit, as where a load balancer hides all addresses."""
+    max_connections: Annotated[int, Field(ge=0)] = 4000
+    """Of this process: at some 150 kB each they take 600 MB."""
+    max_connections_per_ip: Annotated[int, Field(ge=0)] = 100
+    """An office behind one address has fewer at once."""
+    max_sessions_per_user: Annotated[int, Field(ge=0)] = 50
+    max_sessions_per_workspace: Annotated[int, Field(ge=0)] = 50
+    """Each is a process of the sshd in the workspace, in the memory that the workspace's owner has for work."""
 
 
 class AdminSettings(Section):

@@ -1,9 +1,10 @@
 """The SSH data plane: asyncssh does transport and authentication of both legs, we relay every packet above them.
 
-    client -> server (the door) -> connection (the login) -> admission (GitLab, state) -> upstream (its sshd)
-                                        \\_ admitted: relay, packet by packet, until one leg ends
+    client -> server (the door) -> doorstep -> connection (the login) -> admission (GitLab) -> upstream (its sshd)
+                                                    \\_ admitted: relay, packet by packet, until one leg ends
 
 `internals` is the one module that touches private names of asyncssh; `selftest` checks at start that they still fit.
-`options` says what is negotiated, `host_keys` who the gateway is, `tokens` what can be a token, `limits` what a
-connection may cost, `parting` how it ends.
+`options` says what is negotiated, `host_keys` who the gateway is, `tokens` what can be a token, `verdicts` what GitLab
+said a moment ago, `recheck` whether it still says so, `crowd` how many may be here, `limits` what a connection may
+cost, `parting` how it ends.
 """

@@ -16,6 +16,7 @@ from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
 from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, TurnedAway
+from gateway.ssh.crowd import Place
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
 from gateway.ssh.limits import TryBudget
 from gateway.ssh.parting import Parting, make_printable
@@ -25,6 +26,7 @@ from gateway.ssh.tokens import parse_token
 from gateway.telemetry import Log, Metrics
 from routing.model import Workspace
 
+TOO_MANY = "Too many connections"
 FAILED = "The gateway failed, try again"
 
 _PROMPT = "GitLab token as password: "  # sshpass and asyncssh recognise a prompt by "password"
@@ -49,9 +51,11 @@ class Connection(asyncssh.SSHServer):
         metrics: Metrics,
         log: Log,
         *,
+        place: Place,
         on_open: Callable[["Connection", Entry], None],
         on_end: Callable[["Connection"], None],
     ) -> None:
+        self._place = place
         self._settings = settings
         self._directory = directory
         self._admission = admission
@@ -138,6 +142,7 @@ class Connection(asyncssh.SSHServer):
 
     def auth_completed(self) -> None:
         assert self._leg is not None and self._upstream is not None and self._entry is not None  # noqa: S101, PT018 - only the admitted get here
+        self._place.end_login()
         seconds = time.monotonic() - self._started
         self._log = self._log.bind(user=self._user)
         self._log.info("ssh.login", seconds=round(seconds, 3))
@@ -179,8 +184,12 @@ class Connection(asyncssh.SSHServer):
         except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is, is this connection's alone
             self._log.error("ssh.failed", error=_describe(exc))
             return TurnedAway("internal", FAILED, asyncssh.DISC_BY_APPLICATION)
-        if isinstance(outcome, Admitted) and self._workspace is not None:
-            self._entry = Entry(token, self._workspace.id)
+        if not isinstance(outcome, Admitted) or self._workspace is None:
+            return outcome
+        if not self._place.take_session(outcome.user, self._workspace.uid):
+            outcome.upstream.kill()
+            return TurnedAway("too_many", TOO_MANY)
+        self._entry = Entry(token, self._workspace.id)
         return outcome
 
     def _refuse(self, method: str, outcome: Rejected | TurnedAway) -> None:
@@ -200,6 +209,7 @@ class Connection(asyncssh.SSHServer):
         if self._is_over or not all(leg.gone.done() for leg in self._legs()):
             return
         self._is_over = True  # both legs may go in one moment
+        self._place.leave()
         opened = self._relay is not None
         self._metrics.ssh_connections.labels("open" if opened else "login").dec()
         if not opened:

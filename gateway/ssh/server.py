@@ -13,6 +13,8 @@ from gateway.listening import BACKLOG, bind
 from gateway.ssh import limits
 from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.connection import Connection, WorkspaceDirectory
+from gateway.ssh.crowd import Crowd
+from gateway.ssh.doorstep import Doorstep
 from gateway.ssh.host_keys import load_host_keys
 from gateway.ssh.internals import ClientLeg
 from gateway.ssh.options import client_leg_options
@@ -51,6 +53,7 @@ class SshDoor:
         self._options = client_leg_options(settings, load_host_keys(settings))
         self._sockets = sockets
         self._listeners: list[asyncio.Server] = []
+        self._crowd = Crowd(settings)
         self._connections: set[Connection] = set()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -83,7 +86,7 @@ class SshDoor:
         await check_asyncssh()
         loop = asyncio.get_running_loop()
         for sock in self._sockets or bind("SSH", self._settings.address, self._settings.port):
-            self._listeners.append(await loop.create_server(self._accept, sock=sock, backlog=BACKLOG))
+            self._listeners.append(await loop.create_server(lambda: Doorstep(self._enter), sock=sock, backlog=BACKLOG))
 
     def stop_accepting(self) -> None:
         """New clients are refused by the system; those connected notice nothing."""
@@ -117,13 +120,18 @@ class SshDoor:
         for connection in [each for each in self._connections if each.workspace_uid == uid]:
             connection.disconnect(asyncssh.DISC_BY_APPLICATION, GONE)
 
-    def _accept(self) -> ClientLeg:
+    def _enter(self, address: str) -> ClientLeg | None:
+        place = self._crowd.enter(address)
+        if place is None:
+            self._metrics.ssh_attempts.labels("dropped").inc()
+            return None
         connection = Connection(
             self._settings,
             self._directory,
             self._admission,
             self._metrics,
             self._log,
+            place=place,
             on_open=self._watch,
             on_end=self._forget,
         )
