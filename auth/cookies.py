@@ -46,10 +46,15 @@ class Cookies:
         """On a workspace host: that the warning before a public port was read."""
         return self._name("seen")
 
+    @property
+    def entered(self) -> str:
+        """On a workspace host: how often this browser was let in during the last seconds."""
+        return self._name("entered")
+
     @cached_property
     def names(self) -> frozenset[bytes]:
         """Every name that is ours or was our predecessor's: none of them passes between client and workspace."""
-        ours = (self.session, self.browser, self.entry, self.grant, self.seen)
+        ours = (self.session, self.browser, self.entry, self.grant, self.seen, self.entered)
         return frozenset(name.encode() for name in (*ours, *OLD_NAMES))
 
     def issue(self, name: str, value: str, max_age: int) -> str:

@@ -63,7 +63,7 @@ class RedisSessions(SessionStore):
         self._clock = clock
         self._ended: TTLCache[str, bool] = TTLCache(ENDED_MAX, GRANT_LIFETIME, timer=clock)
         self._observers: list[Callable[[], None]] = []
-        self._is_closing = False
+        self._closing = asyncio.Event()
 
     def __repr__(self) -> str:
         return "<RedisSessions>"
@@ -118,21 +118,22 @@ class RedisSessions(SessionStore):
 
     async def listen(self) -> None:
         """Hear of every sign-out on any gateway; what was missed while Redis was away is made up for."""
-        while not self._is_closing:
+        while not self._closing.is_set():
             with suppress(RedisError, OSError):
                 await self._listen()
-            await asyncio.sleep(0 if self._is_closing else RECONNECT_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), RECONNECT_SECONDS)
 
     def stop_listening(self) -> None:
         """Beside a cancellation, which can get lost between a time-out of the client and its own clean-up."""
-        self._is_closing = True
+        self._closing.set()
 
     async def _listen(self) -> None:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(PREFIX + "ended")
             since = self._clock() - GRANT_LIFETIME
             self._note_ended(cast(list[bytes], await self._redis.zrangebyscore(PREFIX + "ended", since, "+inf")))
-            while not self._is_closing:
+            while not self._closing.is_set():
                 message = await channel.get_message(timeout=ANSWER_SECONDS / 2)
                 if message is not None:
                     self._note_ended(message["data"].split())

@@ -155,6 +155,13 @@ SIGN_IN_FAILED = Answer(
     "The sign-in was started too long ago, in another browser, or was used already.",
     hint="Open the workspace's address again to start over.",
 )
+SIGN_IN_LOOP = Answer(
+    400,
+    "sign_in_loop",
+    "Signing in leads back here again and again",
+    "You were let in more than once in the last seconds, but your browser came back without the cookie that says so.",
+    hint="Allow this site to keep cookies, or delete those it has, and open the address again.",
+)
 SIGN_IN_DENIED = Answer(
     403,
     "sign_in_denied",

@@ -13,7 +13,7 @@ from auth.grants import CODE_LIFETIME, GRANT_LIFETIME, TARGET_LIFETIME, Grants, 
 from auth.model import EntryCode, GitLabUnavailable, Grant, Target, Visibility
 from auth.sessions import SessionStore
 from config.settings import AuthSettings
-from gateway.answers import SIGN_IN_FAILED, answer_fault, sign_in_needed
+from gateway.answers import SIGN_IN_FAILED, SIGN_IN_LOOP, answer_fault, sign_in_needed
 from gateway.http.decision import Ask, Decision, Outcome, Redirect, Reply
 from gateway.http.headers import RequestHead
 from gateway.http.origins import is_navigation
@@ -23,6 +23,9 @@ RESERVED = b"/.workspaces-gateway/"
 ENTER = RESERVED + b"enter"
 _URL_SAFE = "".join(map(chr, range(0x21, 0x7F)))  # what stands in a Location as it is; the rest becomes %XX
 _OLD_MARKS = tuple(name.encode() for name in OLD_NAMES)
+_COUNT = re.compile(rb"[0-9]\Z")
+LOOP_ENTRIES = 2  # somebody who was let in twice and is a stranger again would be let in for ever
+LOOP_SECONDS = 10  # a round takes a second or two
 _NONCE = re.compile(rb"[A-Za-z0-9_-]{43}\Z")  # what `new_nonce` gives; anything else in the cookie is replaced
 
 
@@ -41,6 +44,8 @@ class Entrance:
         start = f"{self._settings.portal_url}/auth/start"
         if not is_navigation(head):
             return Reply(sign_in_needed(start), expired)
+        if self._entries(head) >= LOOP_ENTRIES:
+            return Reply(SIGN_IN_LOOP, (self._cookies.expire(self._cookies.entered), *expired))
         way, cookie = self.way_back(head)
         return Redirect(f"{start}?to={quote(way)}", (cookie, *expired))
 
@@ -63,18 +68,24 @@ class Entrance:
         code = self._grants.get_code(head.target.removeprefix(ENTER + b"?code=").decode("latin-1"))
         if code is None or route is None or not self._is_entry(head, route, code, level):
             return Reply(SIGN_IN_FAILED)
-        return Ask(lambda: self._enter(code))
+        return Ask(lambda: self._enter(code, self._entries(head) + 1))
 
     def grant_cookie(self, grant: Grant) -> str:
         return self._cookies.issue(self._cookies.grant, self._grants.seal_grant(grant), GRANT_LIFETIME)
 
-    async def _enter(self, code: EntryCode) -> Outcome:
+    async def _enter(self, code: EntryCode, entries: int) -> Outcome:
         try:
             if not await self._sessions.use_once(code.id, CODE_LIFETIME):
                 return Reply(SIGN_IN_FAILED)
         except GitLabUnavailable as fault:
             return Reply(answer_fault(fault))
-        return Redirect(code.url, (self.grant_cookie(self._grants.grant_for(code)),))
+        counted = self._cookies.issue(self._cookies.entered, str(entries), LOOP_SECONDS)
+        return Redirect(code.url, (self.grant_cookie(self._grants.grant_for(code)), counted))
+
+    def _entries(self, head: RequestHead) -> int:
+        """How often this browser was let in during the last seconds, by its own word; it can only stop itself."""
+        counts = values(head.get(b"cookie"), self._cookies.entered)
+        return max((int(count) for count in counts if _COUNT.match(count)), default=0)
 
     def _is_entry(self, head: RequestHead, route: Route, code: EntryCode, level: Visibility) -> bool:
         return (

@@ -60,6 +60,7 @@ def test_our_names_and_the_old_ones_are_known() -> None:
         b"__Host-workspaces-entry",
         b"__Host-workspaces-grant",
         b"__Host-workspaces-seen",
+        b"__Host-workspaces-entered",
         b"gitlab-workspace-session",
         b"gitlab-workspaces-session",
     }
