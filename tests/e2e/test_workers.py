@@ -5,11 +5,13 @@ import json
 import os
 import re
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Setup
+from tests.redis_server import run_redis
 
 CLIENTS = 12  # enough that both of two workers get some, but for one run in two thousand
 
@@ -124,3 +126,52 @@ async def test_with_http_they_need_shared_sessions(setup: Setup) -> None:
 
     assert status == 1
     assert "sessions.store" in said
+
+
+@pytest.fixture
+async def with_http(setup: Setup) -> AsyncIterator[Setup]:
+    """Two workers that serve HTTP, with their sessions in a Redis."""
+    async with run_redis() as redis:
+        setup.settings["sessions"] = {"store": redis.url}
+        setup.settings["ssh"] = {"enabled": False}
+        setup.settings["workers"] = 2
+        yield setup
+
+
+async def test_http_workers_share_the_port_and_their_counts_add_up(with_http: Setup) -> None:
+    """Each request on a connection of its own, to either of them."""
+    async with with_http.serve():
+        for _ in range(CLIENTS):
+            status, _, _ = await with_http.get(f"http://127.0.0.1:{with_http.ports.http}/")
+            assert status == 404
+        assert await metric(with_http, "http_requests_total") == CLIENTS
+
+
+async def test_http_workers_answer_what_they_were_asked_before_they_end(with_http: Setup) -> None:
+    """SIGTERM in the middle of a request, on several connections at once."""
+    asked, may_answer = asyncio.Queue[None](), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.put_nowait(None)
+        await may_answer.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    with_http.routes["workspaces"][0]["ports"][0]["port"] = server.sockets[0].getsockname()[1]
+    host = f"3000-apple-bear-blue.workspaces.localhost:{with_http.ports.http}"
+    async with server, with_http.serve() as process, asyncio.TaskGroup() as group:
+        url = f"http://127.0.0.1:{with_http.ports.http}/"
+        asking = [group.create_task(with_http.get(url, Host=host)) for _ in range(6)]
+        for _ in asking:
+            await asked.get()
+        process.terminate()
+        await read_event(process, "gateway.draining")
+        may_answer.set()
+        async with asyncio.timeout(20):
+            answers = await asyncio.gather(*asking)
+            await process.communicate()
+
+    assert [(status, text) for status, _, text in answers] == [(200, "late")] * 6
+    assert process.returncode == 0
