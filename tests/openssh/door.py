@@ -4,6 +4,7 @@ OpenSSH's suite knows nothing of GitLab. So who may enter is what sshd's configu
 sshd with a key of its own, which gets the restrictions of the key that the client has shown.
 """
 
+import asyncio
 import base64
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import asyncssh
 
 from config.settings import SshSettings
 from gateway.ssh import limits
+from gateway.ssh.crowd import Crowd, Place
+from gateway.ssh.doorstep import Doorstep
 from gateway.ssh.host_keys import load_host_keys
 from gateway.ssh.internals import ClientLeg, WorkspaceLeg
 from gateway.ssh.options import client_leg_options, workspace_leg_options
@@ -41,14 +44,29 @@ class Door:
         self.closed = closed
         self._pod_keys = pod_keys
         self._workspace = Workspace("1", "", "pod", "", "", WorkspaceState.RUNNING, pod)
-        self._settings = SshSettings(host_key_files=sshd.host_keys, login_grace=sshd.login_grace)
+        begin, rate, full = sshd.max_startups
+        self._settings = SshSettings(
+            host_key_files=sshd.host_keys,
+            login_grace=sshd.login_grace,
+            startups_begin=begin,
+            startups_rate=rate,
+            startups_full=full,
+        )
+        self._crowd = Crowd(self._settings)
         self._options = client_leg_options(self._settings, load_host_keys(self._settings))
         self._options.public_key_auth = True
         self._options.rekey_bytes = sshd.rekey_bytes or limits.REKEY_BYTES
         self._options.rekey_seconds = sshd.rekey_seconds or limits.REKEY_SECONDS
 
-    def accept(self) -> ClientLeg:
-        return _KeyLeg(self._options, Visit(self))
+    def accept(self) -> Doorstep:
+        return Doorstep(self._enter)
+
+    def _enter(self, address: str) -> ClientLeg | None:
+        place = self._crowd.enter(address)
+        if place is None:
+            self.log("too many connections")
+            return None
+        return _KeyLeg(self._options, Visit(self, place))
 
     async def dial(self, user: str, restrictions: str) -> WorkspaceLeg | None:
         """A leg into the sshd as this user; None if there is no way in."""
@@ -65,8 +83,9 @@ class Door:
 class Visit(asyncssh.SSHServer):
     """One client's connection."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, place: Place) -> None:
         self._door = door
+        self._place = place
         self._client: ClientLeg | None = None
         self._upstream: WorkspaceLeg | None = None
         self.is_admitted = False
@@ -74,7 +93,7 @@ class Visit(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         assert isinstance(conn, ClientLeg)
         self._client = conn
-        conn.gone.add_done_callback(lambda _gone: self._door.closed(self))
+        conn.gone.add_done_callback(self._end)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.log(f"client's leg closed: {exc!r}")
@@ -98,12 +117,17 @@ class Visit(asyncssh.SSHServer):
         assert self._client is not None
         assert self._upstream is not None
         self.is_admitted = True
+        self._place.end_login()
         Relay(self._client, self._upstream, Metrics()).start()
 
     async def wait_gone(self) -> None:
         for leg in (self._client, self._upstream):
             if leg is not None:
                 await leg.gone
+
+    def _end(self, _gone: "asyncio.Future[None]") -> None:
+        self._place.leave()
+        self._door.closed(self)
 
     def _keys_file(self, username: str) -> Path:
         return Path(self._door.sshd.authorized_keys.replace("%u", username.partition(":")[0]))  # user:style

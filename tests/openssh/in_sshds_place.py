@@ -12,7 +12,7 @@ from asyncio.subprocess import DEVNULL, create_subprocess_exec
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TextIO
+from typing import TextIO, cast
 
 import uvloop
 
@@ -32,17 +32,23 @@ class _Sshd:
         self.settings = settings
         self.pod_keys = pod_keys
         self._log = log
+        self._streams: set[asyncio.Task[None]] = set()
         keys = ("-o", f"AuthorizedKeysFile {settings.authorized_keys} {pod_keys}")  # the first value counts
         self.arguments = (*(("-E", str(command.log)) if command.log else ("-e",)), *keys, *command.configuration)
 
     async def serve_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """By an `sshd -i`, which finds pipes, as it does under a ProxyCommand, and not the sockets of a library."""
+        self._streams.add(cast("asyncio.Task[None]", asyncio.current_task()))
         (stdin, to_sshd), (from_sshd, stdout) = os.pipe(), os.pipe()
         process = await create_subprocess_exec(SSHD, "-i", *self.arguments, stdin=stdin, stdout=stdout)
         os.close(stdin)
         os.close(stdout)
         await pump(End(reader, writer), await open_pipes(from_sshd, to_sshd))
         await process.wait()
+
+    async def wait_streams(self) -> None:
+        """Until every `sshd -i` has ended."""
+        await asyncio.gather(*self._streams)
 
     def say(self, text: str) -> None:
         print("gateway:", text, file=self._log, flush=True)
@@ -61,6 +67,7 @@ async def _serve_standard_streams(sshd: _Sshd) -> int:
         await pump(await open_pipes(0, 1), await open_socket(LOOPBACK, _port(gateway)))
         visit = await ended
         await visit.wait_gone()
+        await sshd.wait_streams()
         return 0 if visit.is_admitted else _FATAL
 
 

@@ -42,6 +42,7 @@ class SshdSettings:
     authorized_keys: str
     """A path in which %u is the user."""
     login_grace: float
+    max_startups: tuple[int, int, int]
     rekey_bytes: int
     """Until new keys are due; 0 leaves it to others."""
     rekey_seconds: int
@@ -58,12 +59,14 @@ def read_settings(command: CommandLine) -> SshdSettings:
         name, _, value = line.partition(" ")
         values.setdefault(name, []).append(value)
     banner = values["banner"][0]
+    begin, rate, full = map(int, values["maxstartups"][0].split(":"))
     rekey_bytes, rekey_seconds = map(int, values["rekeylimit"][0].split())
     return SshdSettings(
         port=int(values["port"][0]),
         host_keys=tuple(Path(path) for path in values["hostkey"]),
         authorized_keys=values["authorizedkeysfile"][0],
         login_grace=float(values["logingracetime"][0]),
+        max_startups=(begin, rate, full),
         rekey_bytes=rekey_bytes,
         rekey_seconds=rekey_seconds,
         banner=None if banner == "none" else Path(banner),
