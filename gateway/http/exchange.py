@@ -207,8 +207,6 @@ class Exchange:
         head = self.head
         self._upstream, self._reused, self._phase = upstream, reused, _Phase.SENT
         upstream.begin(self, method=head.method)
-        if self._client.is_full:
-            upstream.hold_response()  # the answer before this one is not taken yet
         plane, user = self._plane, self._forward.user if self._forward else b""
         told = plane.trusted.lines(
             self._client.peer, head, scheme=plane.scheme, request_id=self.request_id.encode(), user=user

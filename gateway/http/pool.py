@@ -83,6 +83,7 @@ class Pool:
         if len(idle) >= self.settings.pool_size or not (connection.is_idle and connection.is_flushed):
             connection.abort()
             return
+        connection.release_response()  # a client that was slow to take the end must not blind it to a hang-up
         limit, hint = self.settings.pool_idle_timeout, connection.keep_alive_hint
         idle[connection] = now + (limit if hint is None else min(limit, hint - _HINT_MARGIN))
 

@@ -246,7 +246,6 @@ class UpstreamConnection(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         self._phase = _Phase.IDLE
         reusable = self._keep_alive and not self._surplus and not self.transport.is_closing()
-        self.transport.resume_reading()  # a client that was slow to take the end must not blind it to a hang-up
         if receiver is not None:
             receiver.response_end(reusable=reusable)
 

@@ -246,6 +246,27 @@ async def test_endless_trailers_end(world: World) -> None:
         await read_response(reader)
 
 
+async def test_half_of_a_request_swallows_nobody_s(world: World) -> None:
+    """After an early answer the workspace still waits for the rest of a body: the next request is none of it."""
+    scene = Scene()
+    await world.add(scene)
+    reader, writer = await world.connect()
+    writer.write(request("Content-Length: 1000", method="POST", body=b"half"))
+    inside, outside = await scene.accept()
+    await inside.readuntil(b"half")
+    outside.write(OK)
+    await read_response(reader)
+
+    other, other_writer = await world.connect()
+    other_writer.write(request(target="/next"))
+    next_inside, next_outside = await scene.accept()
+
+    assert (await read_head(next_inside)).startswith(b"GET /next ")
+    assert await inside.read() == b""
+    next_outside.write(OK)
+    assert (await read_response(other)).body == b"ok"
+
+
 async def test_idle_connection_that_speaks_is_closed(world: World) -> None:
     """An answer to nobody's question closes the connection before somebody asks."""
     scene = Scene()

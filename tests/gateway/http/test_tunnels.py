@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -247,24 +247,22 @@ class Filler(asyncio.Protocol):
 async def test_tunnel_to_a_slow_reader_is_held_from_the_start() -> None:
     """A client that had not taken what came before the tunnel is not flooded by it."""
     loop = asyncio.get_running_loop()
-    slow, ours = socket.socketpair()
-    pouring, theirs = socket.socketpair()
-    full, _ = await loop.create_connection(Filler, sock=ours)
-    workspace, _ = await loop.create_connection(asyncio.Protocol, sock=theirs)
-    poured, _ = await loop.create_connection(asyncio.Protocol, sock=pouring)
-    tunnel = Tunnel(full, workspace, lambda _up, _down: None)
+    with ExitStack() as stack:
+        ends = [stack.enter_context(end) for _ in range(2) for end in socket.socketpair()]
+        full, _ = await loop.create_connection(Filler, sock=ends[1])
+        poured, _ = await loop.create_connection(asyncio.Protocol, sock=ends[2])
+        workspace, _ = await loop.create_connection(asyncio.Protocol, sock=ends[3])
+        for transport in (full, poured, workspace):
+            stack.callback(transport.abort)
 
-    tunnel.open(b"", b"early")
-    poured.write(bytes(32 << 20))
-    left = -1
-    while left != poured.get_write_buffer_size():
-        left = poured.get_write_buffer_size()
-        await asyncio.sleep(0.1)  # until nothing moves any more
+        Tunnel(full, workspace, lambda _up, _down: None).open(b"", b"early")
+        poured.write(bytes(32 << 20))
+        left = -1
+        while left != poured.get_write_buffer_size():
+            left = poured.get_write_buffer_size()
+            await asyncio.sleep(0.1)  # until nothing moves any more
 
     assert left > 30 << 20
-    tunnel.abort()
-    poured.abort()
-    slow.close()
 
 
 async def test_flood_of_tiny_frames_costs_little(world: World) -> None:
