@@ -4,6 +4,6 @@
 towards workspaces, `headers` rewrites heads, `tunnel` joins two sockets after a 101.
 
 What `gate` decides with: `rights` (the grant in a cookie, and asking again), `entrance` (to sign-in and back),
-`token_gate`, `siblings`, `interstitial`, `starting`, `origins`; a decision is a value of `decision`. `streams` holds all
-that is open, by who is in it, and closes it when they may not be there any more.
+`token_gate`, `siblings`, `interstitial`, `starting`, `origins`; a decision is a value of `decision`. `streams` holds
+all that is open, by who is in it, and closes it when they may not be there any more.
 """
