@@ -172,6 +172,16 @@ async def test_grant_of_another_host_is_none(world: World, workspace: Workspace)
     assert (await world.ask(await world.grant(), host="3000-pear.ws.example.dev")).status == 401
 
 
+async def test_grant_of_another_port_is_none(closed: World, workspace: Workspace) -> None:
+    """Each port has a host of its own, and a grant is for one host; the workspace being the same changes nothing."""
+    grant = closed.grants.get_grant((await closed.grant()).partition("=")[2].encode())
+    assert grant is not None
+    other = closed.grants.seal_grant(replace(grant, host="8080-apple.ws.example.dev"))
+
+    assert (await closed.ask(f"Cookie: {closed.cookies.grant}={other}")).status == 401
+    assert not workspace.requests
+
+
 async def test_grant_of_a_workspace_that_was_made_anew_is_none(world: World, workspace: Workspace) -> None:
     """The same name is not the same workspace."""
     await world.add(workspace, visibility="private")
