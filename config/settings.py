@@ -154,6 +154,15 @@ class SshSettings(Section):
     max_sessions_per_user: Annotated[int, Field(ge=0)] = 50
     max_sessions_per_workspace: Annotated[int, Field(ge=0)] = 50
     """Each is a process of the sshd in the workspace, in the memory that the workspace's owner has for work."""
+    ban_failures: Annotated[int, Field(ge=0)] = 5
+    """Refused tokens of one address within `ban_window` that keep everybody from there out for a while; 0 bans nobody.
+    An IPv6 address counts by its /64, and a success erases nothing."""
+    ban_window: Seconds = 900
+    ban_seconds: Seconds = 1800
+    """For the first time; each further ban takes twice as long, up to `ban_max`."""
+    ban_max: Seconds = 86_400
+    ban_exempt: Annotated[tuple[Network, ...], CommaList] = ()
+    """Networks nobody is banned from, such as a load balancer that hides all addresses, or an office."""
 
 
 class AdminSettings(Section):
@@ -233,6 +242,6 @@ class Settings(Section):
     """Answered on the HTTP port only for hosts that are neither portal nor workspace: probes of existing charts."""
     log_level: Literal["debug", "info", "warn", "error"] = "info"
     watch_namespaces: Annotated[tuple[Namespace, ...], CommaList] = ()
-    """Namespaces to watch; empty means all."""
+    """Namespaces to watch. Accepted for existing charts; this version reads a route file."""
     kubeconfig: Path | None = None
-    """Empty means in-cluster."""
+    """Accepted for existing charts; this version reads a route file."""

@@ -29,6 +29,7 @@ from routing.model import Workspace
 TOO_MANY = "Too many connections"
 FAILED = "The gateway failed, try again"
 
+_GUESSES = frozenset(("token_refused", "denied"))  # what somebody is refused who tries tokens or names
 _PROMPT = "GitLab token as password: "  # sshpass and asyncssh recognise a prompt by "password"
 _WORKSPACE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label, as the name is that of a Service
 _LOGGED_NAME = 64  # characters of a user name that a log line shows: a valid one is shorter
@@ -52,6 +53,7 @@ class Connection(asyncssh.SSHServer):
         log: Log,
         *,
         place: Place,
+        on_guess: Callable[[], None],
         on_open: Callable[["Connection", Entry], None],
         on_end: Callable[["Connection"], None],
     ) -> None:
@@ -61,6 +63,7 @@ class Connection(asyncssh.SSHServer):
         self._admission = admission
         self._metrics = metrics
         self._log = log
+        self._on_guess = on_guess
         self._on_open = on_open
         self._on_end = on_end
         self._started = time.monotonic()
@@ -196,6 +199,8 @@ class Connection(asyncssh.SSHServer):
         self._reason = outcome.reason
         self._metrics.ssh_auth_attempts.labels(method, outcome.reason).inc()
         self._log.info("ssh.refused", reason=outcome.reason, method=method)
+        if outcome.reason in _GUESSES:
+            self._on_guess()
         banner = outcome.text if isinstance(outcome, TurnedAway) else outcome.banner
         if banner and self._leg is not None:
             self._leg.send_auth_banner(banner + "\r\n")

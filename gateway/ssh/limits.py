@@ -42,6 +42,9 @@ TOKEN_LENGTH = 4096
 VERDICTS_MAX = 10_000
 """Verdicts that are remembered, about 500 B each: every user of a large instance within a minute."""
 
+BANS_MAX = 100_000
+"""Addresses whose failures are remembered, about 400 B each; with more the longest unseen are forgotten."""
+
 UNAVAILABLE_MEMORY = 2.0
 """Seconds for which a GitLab that did not answer is not asked the same again by everybody who waited."""
 

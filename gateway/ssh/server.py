@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -12,9 +13,10 @@ from config.settings import SshSettings
 from gateway.listening import BACKLOG, bind
 from gateway.ssh import limits
 from gateway.ssh.admission import Admission, SshAccess
+from gateway.ssh.bans import Bans
 from gateway.ssh.connection import Connection, WorkspaceDirectory
 from gateway.ssh.crowd import Crowd
-from gateway.ssh.doorstep import Doorstep
+from gateway.ssh.doorstep import BANNED, FULL, Doorstep
 from gateway.ssh.host_keys import load_host_keys
 from gateway.ssh.internals import ClientLeg
 from gateway.ssh.options import client_leg_options
@@ -53,6 +55,7 @@ class SshDoor:
         self._options = client_leg_options(settings, load_host_keys(settings))
         self._sockets = sockets
         self._listeners: list[asyncio.Server] = []
+        self._bans = Bans(settings)
         self._crowd = Crowd(settings)
         self._connections: set[Connection] = set()
         self._is_empty = asyncio.Event()
@@ -120,11 +123,14 @@ class SshDoor:
         for connection in [each for each in self._connections if each.workspace_uid == uid]:
             connection.disconnect(asyncssh.DISC_BY_APPLICATION, GONE)
 
-    def _enter(self, address: str) -> ClientLeg | None:
+    def _enter(self, address: str) -> ClientLeg | bytes:
+        if self._bans.is_banned(address):
+            self._metrics.ssh_attempts.labels("banned").inc()
+            return BANNED
         place = self._crowd.enter(address)
         if place is None:
             self._metrics.ssh_attempts.labels("dropped").inc()
-            return None
+            return FULL
         connection = Connection(
             self._settings,
             self._directory,
@@ -132,12 +138,17 @@ class SshDoor:
             self._metrics,
             self._log,
             place=place,
+            on_guess=partial(self._note_guess, address),
             on_open=self._watch,
             on_end=self._forget,
         )
         self._connections.add(connection)
         self._is_empty.clear()
         return ClientLeg(self._options, connection)
+
+    def _note_guess(self, address: str) -> None:
+        if self._bans.note_failure(address):
+            self._log.warning("ssh.banned", address=address)
 
     def _watch(self, connection: Connection, entry: Entry) -> None:
         self._watches[connection] = self._watchers.create_task(self._end_when_withdrawn(connection, entry))

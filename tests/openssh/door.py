@@ -14,7 +14,7 @@ import asyncssh
 from config.settings import SshSettings
 from gateway.ssh import limits
 from gateway.ssh.crowd import Crowd, Place
-from gateway.ssh.doorstep import Doorstep
+from gateway.ssh.doorstep import FULL, Doorstep
 from gateway.ssh.host_keys import load_host_keys
 from gateway.ssh.internals import ClientLeg, WorkspaceLeg
 from gateway.ssh.options import client_leg_options, workspace_leg_options
@@ -61,11 +61,10 @@ class Door:
     def accept(self) -> Doorstep:
         return Doorstep(self._enter)
 
-    def _enter(self, address: str) -> ClientLeg | None:
+    def _enter(self, address: str) -> ClientLeg | bytes:
         place = self._crowd.enter(address)
         if place is None:
-            self.log("too many connections")
-            return None
+            return FULL
         return _KeyLeg(self._options, Visit(self, place))
 
     async def dial(self, user: str, restrictions: str) -> WorkspaceLeg | None:
