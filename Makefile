@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo   a gateway with a stand-in GitLab and a workspace, on this machine; needs python3 only'
+	@echo 'make demo   a gateway with a stand-in GitLab and workspaces, on this machine; needs python3 and PyPI'
 	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
 	@echo 'make test-openssh  the tests of OpenSSH itself and ssh-audit, through the gateway; about ten minutes, root, Debian'
 	@echo 'make lint   ruff and mypy alone'

@@ -162,9 +162,9 @@ class Granted:
 
     user: User
     workspace: WorkspaceRecord | None = None
+    """GitLab's record, where the visitor entered as its owner."""
     asked: float | None = None
     """When GitLab said so, where that was not just now."""
-    """GitLab's record, where the visitor entered as its owner."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,9 @@ The demo runs on this machine alone, on embedded stand-ins. Ctrl-C ends it.
 
 Sign in as {owner.username} or {other.username}: the stand-in GitLab asks which, and wants no password.
 
-  ssh -p {visit.ssh_port} {visit.running}@localhost     (with {_sshd(world)} in the workspace)
+  ssh -p {visit.ssh_port} -o NoHostAuthenticationForLocalhost=yes {visit.running}@localhost
 
-  Its password is a GitLab token:
+  In the workspace is {_sshd(world)}. The password is a GitLab token:
   {_tokens(visit)}
 """
 

@@ -1,6 +1,6 @@
 """Who may be where: the grant in a request, whether it holds, and asking again about whoever is in.
 
-One set of rules for new requests and for open streams; `is_allowed` and `find_grant` never wait.
+One set of rules for new requests and for open streams; `is_allowed` and `get_grant` never wait.
 """
 
 import time

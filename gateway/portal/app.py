@@ -128,7 +128,7 @@ async def _answer_failures(request: web.Request, handler: _Handler) -> web.Strea
     try:
         return await handler(request)
     except GitLabFault as fault:
-        request.app[PARTS].log.warning("portal.gitlab_failed", reason=fault.operator)
+        request.app[PARTS].log.warning("portal.gitlab_failed", request_id=request_id(request), reason=fault.operator)
         return reply(request, answer_fault(fault))
     except web.HTTPMethodNotAllowed as refusal:
         response = reply(request, BAD_METHOD)

@@ -66,7 +66,7 @@ async def test_one_interrupt_ends_everything_it_started() -> None:
     )
     assert process.stdout is not None
     async with asyncio.timeout(30):
-        await process.stdout.readuntil(b"Its password is a GitLab token")
+        await process.stdout.readuntil(b"The password is a GitLab token")
         children = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         _, errors = await process.communicate()
