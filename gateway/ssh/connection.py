@@ -19,7 +19,7 @@ from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Reject
 from gateway.ssh.crowd import Place
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
 from gateway.ssh.limits import TryBudget
-from gateway.ssh.parting import Parting, make_printable
+from gateway.ssh.parting import Parting, make_note, make_printable
 from gateway.ssh.recheck import Entry
 from gateway.ssh.relay import Relay
 from gateway.ssh.tokens import parse_token
@@ -83,6 +83,11 @@ class Connection(asyncssh.SSHServer):
     def workspace_uid(self) -> str:
         """Of the workspace the client asked for; empty before it asked, or where there is none."""
         return self._workspace.uid if self._workspace else ""
+
+    def notify(self, text: str) -> None:
+        """Tells a client that is logged in; OpenSSH shows it with -v, and nothing else reaches a person from here."""
+        if self._relay is not None and self._leg is not None:
+            self._leg.send(make_note(text))
 
     def disconnect(self, code: int, text: str) -> None:
         """Ends the connection after what was sent so far."""

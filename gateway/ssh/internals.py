@@ -22,8 +22,6 @@ MSG_DISCONNECT, MSG_IGNORE = 1, 2  # RFC 4253 section 12
 CONNECTION_LAYER = (80, 81, 82, *range(90, 101))  # RFC 4254 section 9
 MSG_PING, MSG_PONG = 192, 193  # OpenSSH's PROTOCOL file, section 1.9
 
-_PROOFS_MAX = 8  # requests to prove host keys in one connection: OpenSSH makes one, and each costs a signature per key
-
 PRIVATE_NAMES = (
     *("_all_server_host_keys", "_auth", "_auth_complete", "_channels", "_cleanup", "_client_version"),
     *("_extensions_to_send", "_finish_userauth", "_force_close", "_inpbuf", "_keepalive_count", "_keepalive_count_max"),
@@ -277,7 +275,7 @@ class ClientLeg(Leg, asyncssh.SSHServerConnection):
     def prove_host_keys(self, blobs: SSHPacket) -> bytes:
         """The answer to hostkeys-prove-00@openssh.com: the proof covers the session id of this very leg."""
         self._proofs += 1
-        if self._proofs > _PROOFS_MAX:
+        if self._proofs > limits.PROOFS_MAX:
             raise asyncssh.ProtocolError("Too many requests to prove host keys")
         return prove_host_keys(blobs, self._all_server_host_keys, self._session_id, self.get_server_host_key())
 

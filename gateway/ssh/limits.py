@@ -33,6 +33,9 @@ CLOSE_GRACE = 2.0
 PENDING_REPLIES = 1024
 """Unanswered global requests of one leg; a client with hundreds of -R forwards sends them all at once."""
 
+PROOFS_MAX = 8
+"""Requests to prove host keys in one connection: OpenSSH makes one, and each costs a signature per key."""
+
 PARTING_TEXT = 512
 """Characters of a peer's DISCONNECT text that are passed on; longer is no message for a person."""
 

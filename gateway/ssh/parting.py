@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import asyncssh
+from asyncssh.packet import Boolean, String
 
 from gateway.ssh import limits
 
@@ -16,12 +17,19 @@ class Parting:
     text: str
 
 
+_MSG_DEBUG = 4
+
 LOST = Parting(asyncssh.DISC_CONNECTION_LOST, "connection lost")
 
 
 def make_printable(text: str) -> str:
     """`text` without anything a terminal would act on, and of a length that a person would read."""
     return "".join(char if char.isprintable() else " " for char in text[: limits.PARTING_TEXT]).strip()
+
+
+def make_note(text: str) -> bytes:
+    """A packet with a text for the person at the other end, to be shown always (RFC 4253 section 11.3)."""
+    return bytes((_MSG_DEBUG,)) + Boolean(True) + String(text) + String("")  # noqa: FBT003 - the field of that name
 
 
 class Linger(asyncio.Protocol):

@@ -17,7 +17,7 @@ from gateway.ssh.bans import Bans
 from gateway.ssh.connection import Connection, WorkspaceDirectory
 from gateway.ssh.crowd import Crowd
 from gateway.ssh.doorstep import BANNED, FULL, Doorstep
-from gateway.ssh.host_keys import load_host_keys
+from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
 from gateway.ssh.internals import ClientLeg
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.recheck import WITHDRAWN, Entry, Recheck
@@ -25,8 +25,10 @@ from gateway.ssh.selftest import check_asyncssh
 from gateway.ssh.upstream import Upstreams
 from gateway.ssh.verdicts import RememberedAccess
 from gateway.telemetry import Log, Metrics
+from gateway.watch import FileWatch
 
 RESTARTING = "Gateway is restarting, reconnect"
+DRAINING = "Gateway is restarting, this connection ends in {:.0f} s at the latest"
 GONE = "The workspace is gone"
 
 
@@ -51,7 +53,10 @@ class SshDoor:
         self._admission = Admission(RememberedAccess(access, settings), Upstreams(settings), metrics, portal_url)
         self._recheck = Recheck(access, settings.recheck_interval, log)
         self._watchers = asyncio.TaskGroup()
+        self._following: asyncio.Task[None] | None = None
         self._watches: dict[Connection, asyncio.Task[None]] = {}
+        self._key_files = FileWatch(*settings.host_key_files)
+        self._key_files.mark()
         self._options = client_leg_options(settings, load_host_keys(settings))
         self._sockets = sockets
         self._listeners: list[asyncio.Server] = []
@@ -67,12 +72,15 @@ class SshDoor:
     async def __aenter__(self) -> Self:
         await self.start()
         await self._watchers.__aenter__()
+        self._following = self._watchers.create_task(self._follow_host_keys())
         return self
 
     async def __aexit__(
         self, _type: type[BaseException] | None, _exc: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+        if self._following is not None:
+            self._following.cancel()
         await self._watchers.__aexit__(None, None, None)  # nobody is left to be watched
 
     @property
@@ -100,6 +108,8 @@ class SshDoor:
     async def drain(self, grace: float) -> None:
         """Waits until every client has left by itself, but `grace` seconds at most; then tells the rest and closes."""
         self.stop_accepting()
+        for connection in self._connections:
+            connection.notify(DRAINING.format(grace))
         try:
             async with asyncio.timeout(grace):
                 await self._is_empty.wait()
@@ -145,6 +155,18 @@ class SshDoor:
         self._connections.add(connection)
         self._is_empty.clear()
         return ClientLeg(self._options, connection)
+
+    async def _follow_host_keys(self) -> None:
+        """New connections meet the keys that are in the files now; those that are open have done with theirs."""
+        async for _ in self._key_files.changes():
+            self._key_files.mark()
+            try:
+                keys = load_host_keys(self._settings)
+            except HostKeyUnreadable as fault:
+                self._log.error("ssh.host_keys_unreadable", error=str(fault))
+            else:
+                self._options = client_leg_options(self._settings, keys)
+                self._log.info("ssh.host_keys_loaded", keys=len(keys))
 
     def _note_guess(self, address: str) -> None:
         if self._bans.note_failure(address):

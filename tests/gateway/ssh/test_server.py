@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from pathlib import Path
 
 import asyncssh
 import pytest
@@ -65,6 +66,42 @@ async def test_draining_waits_for_a_session_to_end_and_lets_nobody_else_in(gatew
         await draining
 
     assert out == b"the end\n"
+
+
+async def test_who_is_in_when_it_drains_is_told(gateway: Gateway) -> None:
+    async with _session(gateway, "-v") as ssh:
+        await gateway.door.drain(0.05)
+        _, err = await ssh.communicate()
+
+    assert b"Remote: Gateway is restarting, this connection ends in 0 s at the latest" in err
+
+
+async def test_host_keys_are_read_again_when_they_change_and_open_sessions_go_on(
+    bench: Bench, sshd: WorkspaceSshd, tmp_path: Path
+) -> None:
+    path = tmp_path / "host_key"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(path)
+    gateway = await bench.open_door(Endpoint(LOOPBACK, sshd.port), host_key=SecretStr(""), host_key_files=(path,))
+    unchecked = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
+    async with _session(gateway, *unchecked) as ssh:
+        path.write_text("damaged")
+        await _wait_event(gateway, "ssh.host_keys_unreadable")
+        still_in = await gateway.run("ssh", *unchecked, *gateway.options, f"{WORKSPACE}@{LOOPBACK}", "echo in")
+        new = asyncssh.generate_private_key("ssh-ed25519")
+        new.write_private_key(path)
+        await _wait_event(gateway, "ssh.host_keys_loaded")
+        seen = await gateway.run("ssh-keyscan", "-p", str(gateway.door.port), "-t", "ed25519", LOOPBACK)
+        out, _ = await ssh.communicate(b"still here\n")
+
+    assert still_in.out == b"in\n"
+    assert new.export_public_key().split()[1] in seen.out
+    assert out == b"still here\n"
+
+
+async def _wait_event(gateway: Gateway, name: str) -> None:
+    async with asyncio.timeout(10):
+        while not gateway.events(name):  # noqa: ASYNC110 - the log has no event for it
+            await asyncio.sleep(0.01)
 
 
 async def test_who_stays_longer_than_the_grace_is_told_to_reconnect(gateway: Gateway) -> None:
@@ -138,15 +175,15 @@ async def test_one_users_bytes_never_reach_another(bench: Bench) -> None:
             assert {(await end.receive())[5:] for _ in range(50)} == {name}
 
 
-def _session(gateway: Gateway) -> "_Session":
-    return _Session(gateway)
+def _session(gateway: Gateway, *options: str) -> "_Session":
+    return _Session(gateway, *options)
 
 
 class _Session:
     """A session that echoes one line and ends."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        argv = ("ssh", *gateway.options, f"{WORKSPACE}@{LOOPBACK}", "echo ready; head -1; head -1")
+    def __init__(self, gateway: Gateway, *options: str) -> None:
+        argv = ("ssh", *options, *gateway.options, f"{WORKSPACE}@{LOOPBACK}", "echo ready; head -1; head -1")
         self._program = gateway.start(*argv)
 
     async def __aenter__(self) -> asyncio.subprocess.Process:
