@@ -128,7 +128,7 @@ def test_an_issued_cookie_is_one_cookie_to_others_too(value: str) -> None:
 def test_a_cookie_bomb_costs_milliseconds() -> None:
     """Reading is linear: a megabyte of crumbs is far below a person's notice."""
     header = b"__Host-workspaces-session=a; " + b";=" * 500_000
-    started = time.perf_counter()
+    started = time.process_time()
 
     assert values(header, NAME) == [b"a"]
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -127,11 +127,11 @@ FORGERIES = {
 @pytest.mark.parametrize("token", FORGERIES.values(), ids=FORGERIES.keys())
 def test_a_forgery_is_refused_at_once(token: str) -> None:
     """No forgery names a subject, and none costs noticeable time."""
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(SignInFailed):
         subject_of(token, KEYS, EXPECTED)
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_a_signed_payload_that_is_no_object_is_refused() -> None:
