@@ -45,6 +45,7 @@ async def test_every_cookie_stays_on_its_host_and_away_from_scripts(demo: Demo, 
         "workspaces-session",
         "workspaces-browser",
         "workspaces-entry",
+        "workspaces-entered",
         "workspaces-grant",
     }
     assert all(not cookie["domain"].startswith(".") for cookie in ours)
