@@ -1,7 +1,7 @@
 """The gateway knows where a WebSocket frame ends, however the bytes are cut."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
@@ -37,6 +37,7 @@ def test_only_a_whole_frame_leaves_room_for_another(data: bytes) -> None:
             assert track.is_between
 
 
+@settings(deadline=None, derandomize=True)  # how long an example takes says something about the machine only
 @given(st.lists(st.sampled_from(FRAMES), max_size=6), st.lists(st.integers(1, 70_000), min_size=1))
 def test_any_cut_of_any_frames_ends_between_two(frames: list[bytes], sizes: list[int]) -> None:
     """The pieces in which bytes arrive mean nothing."""
