@@ -163,6 +163,11 @@ class SshSettings(Section):
     ban_max: Seconds = 86_400
     ban_exempt: Annotated[tuple[Network, ...], CommaList] = ()
     """Networks nobody is banned from, such as a load balancer that hides all addresses, or an office."""
+    proxy_protocol: Annotated[tuple[Network, ...], CommaList] = ()
+    """Load balancers that send the PROXY protocol's header, version 1 or 2; from them nobody gets in without one, and
+    from nowhere else is one believed."""
+    proxy_timeout: Seconds = 1
+    """For that header, which a load balancer sends at once."""
 
 
 class AdminSettings(Section):

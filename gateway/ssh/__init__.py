@@ -5,6 +5,6 @@
 
 `internals` is the one module that touches private names of asyncssh; `selftest` checks at start that they still fit.
 `options` says what is negotiated, `host_keys` who the gateway is, `tokens` what can be a token, `verdicts` what GitLab
-said a moment ago, `recheck` whether it still says so, `crowd` how many may be here, `bans` who may not, `limits` what a
-connection may cost, `parting` how it ends.
+said a moment ago, `recheck` whether it still says so, `proxy_protocol` what load balancers say, `crowd` how many may be
+here, `bans` who may not, `limits` what a connection may cost, `parting` how it ends.
 """

@@ -16,7 +16,7 @@ from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.bans import Bans
 from gateway.ssh.connection import Connection, WorkspaceDirectory
 from gateway.ssh.crowd import Crowd
-from gateway.ssh.doorstep import BANNED, FULL, Doorstep
+from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
 from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
 from gateway.ssh.internals import ClientLeg
 from gateway.ssh.options import client_leg_options
@@ -97,7 +97,9 @@ class SshDoor:
         await check_asyncssh()
         loop = asyncio.get_running_loop()
         for sock in self._sockets or bind("SSH", self._settings.address, self._settings.port):
-            self._listeners.append(await loop.create_server(lambda: Doorstep(self._enter), sock=sock, backlog=BACKLOG))
+            self._listeners.append(
+                await loop.create_server(lambda: Doorstep(self._settings, self._enter), sock=sock, backlog=BACKLOG)
+            )
 
     def stop_accepting(self) -> None:
         """New clients are refused by the system; those connected notice nothing."""
@@ -133,11 +135,11 @@ class SshDoor:
         for connection in [each for each in self._connections if each.workspace_uid == uid]:
             connection.disconnect(asyncssh.DISC_BY_APPLICATION, GONE)
 
-    def _enter(self, address: str) -> ClientLeg | bytes:
-        if self._bans.is_banned(address):
+    def _enter(self, peer: Peer) -> ClientLeg | bytes:
+        if self._bans.is_banned(peer.address):
             self._metrics.ssh_attempts.labels("banned").inc()
             return BANNED
-        place = self._crowd.enter(address)
+        place = self._crowd.enter(peer.address)
         if place is None:
             self._metrics.ssh_attempts.labels("dropped").inc()
             return FULL
@@ -148,7 +150,7 @@ class SshDoor:
             self._metrics,
             self._log,
             place=place,
-            on_guess=partial(self._note_guess, address),
+            on_guess=partial(self._note_guess, peer.address),
             on_open=self._watch,
             on_end=self._forget,
         )

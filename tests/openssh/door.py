@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
+from asyncssh.packet import SSHPacket, String
 
 from config.settings import SshSettings
 from gateway.ssh import limits
 from gateway.ssh.crowd import Crowd, Place
-from gateway.ssh.doorstep import FULL, Doorstep
+from gateway.ssh.doorstep import FULL, Doorstep, Peer
 from gateway.ssh.host_keys import load_host_keys
 from gateway.ssh.internals import ClientLeg, WorkspaceLeg
 from gateway.ssh.options import client_leg_options, workspace_leg_options
@@ -59,10 +60,10 @@ class Door:
         self._options.rekey_seconds = sshd.rekey_seconds or limits.REKEY_SECONDS
 
     def accept(self) -> Doorstep:
-        return Doorstep(self._enter)
+        return Doorstep(self._settings, self._enter)
 
-    def _enter(self, address: str) -> ClientLeg | bytes:
-        place = self._crowd.enter(address)
+    def _enter(self, peer: Peer) -> ClientLeg | bytes:
+        place = self._crowd.enter(peer.address)
         if place is None:
             return FULL
         return _KeyLeg(self._options, Visit(self, place))
@@ -141,11 +142,23 @@ class Visit(asyncssh.SSHServer):
         return ""  # of a certificate's authority: they speak of certificates
 
 
+def with_whole_signature(key: bytes, signature: bytes) -> bytes:
+    """An RSA signature with the zeros that PuTTY leaves out at its front, once in 256 times, and OpenSSH puts back."""
+    packet = SSHPacket(key)
+    if not signature or packet.get_string() != b"ssh-rsa":
+        return signature
+    packet.get_mpint()
+    modulus = packet.get_mpint()
+    parts = SSHPacket(signature)
+    algorithm, number = parts.get_string(), parts.get_string()
+    return String(algorithm) + String(number.rjust((modulus.bit_length() + 7) // 8, b"\0"))
+
+
 class _KeyLeg(ClientLeg):
     """The client's leg, which goes on to the sshd once a key has signed."""
 
     async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
-        if not await super().validate_public_key(username, key_data, msg, signature):
+        if not await super().validate_public_key(username, key_data, msg, with_whole_signature(key_data, signature)):
             return False
         visit = self.get_owner()
         assert isinstance(visit, Visit)
