@@ -31,8 +31,7 @@ class DoorTls:
         self._key = key
         self._watch = FileWatch(certificate, key)
         self._names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
-        self._latest = self._load()
-        self.context = self._load()
+        self.context = self._latest = self._load()
         self.context.sni_callback = self._greet
 
     def __repr__(self) -> str:
