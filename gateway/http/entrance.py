@@ -6,7 +6,7 @@ browser that asked, so that nobody can send somebody else along it.
 
 import hmac
 import re
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from auth.cookies import OLD_NAMES, Cookies, expire_old, values
 from auth.grants import CODE_LIFETIME, GRANT_LIFETIME, TARGET_LIFETIME, Grants, new_nonce, nonce_hash
@@ -37,6 +37,8 @@ class Entrance:
         self._grants = grants
         self._sessions = sessions
         self._cookies = cookies
+        port = urlsplit(settings.portal_url).port
+        self._port = f":{port}" if port else ""
 
     def challenge(self, head: RequestHead) -> Outcome:
         """What somebody meets whom nothing lets in: the way to sign in, or 401 for anything but a navigation."""
@@ -52,7 +54,10 @@ class Entrance:
     def way_back(self, head: RequestHead) -> tuple[str, str]:
         """The sealed address of this request, and the cookie without which it leads nowhere."""
         nonce = self._nonce(head)
-        url = f"{self._settings.protocol}://{head.get(b'host').decode()}{quote(head.target, safe=_URL_SAFE)}"
+        # The name as the browser spells it, whose cookies depend on a trailing dot; the port is the portal's, because
+        # both are reached the same way, and what a Host header says of it anybody may say.
+        name = head.get(b"host").partition(b":")[0].decode()
+        url = f"{self._settings.protocol}://{name}{self._port}{quote(head.target, safe=_URL_SAFE)}"
         sealed = self._grants.seal_target(Target(head.host, url, nonce_hash(nonce)))
         return sealed, self._cookies.issue(self._cookies.entry, nonce, TARGET_LIFETIME)
 

@@ -63,6 +63,23 @@ async def test_navigation_is_sent_to_sign_in(closed: World, workspace: Workspace
     assert not workspace.requests
 
 
+@pytest.mark.parametrize("port", ["", ":8443"])
+@pytest.mark.parametrize("told", ["", ":443", ":6666"])
+@pytest.mark.parametrize("name", [HOST, "3000-APPLE.ws.example.dev."])
+async def test_the_port_of_a_redirect_is_the_portals(name: str, told: str, port: str) -> None:
+    """What a Host header says of a port, anybody may say; the name keeps the spelling that cookies depend on."""
+    chosen = settings()
+    auth = chosen.auth.model_copy(update={"redirect_uri": f"https://{PORTAL}{port}/auth/callback"})
+    async with open_world(chosen.model_copy(update={"auth": auth})) as world:
+        await world.add(None, visibility="private")
+        got = await world.ask(*NAVIGATION, host=name + told, target="/a")
+        location = urlsplit(got.one(b"location").decode())
+        target = world.grants.get_target(parse_qs(location.query)["to"][0])
+
+    assert target is not None
+    assert (location.netloc, target.url) == (f"{PORTAL}{port}", f"https://{name}{port}/a")
+
+
 SCRIPTS = {
     "fetch": (("Sec-Fetch-Mode: cors", "Accept: text/html"), "GET"),
     "same-origin fetch": (("Sec-Fetch-Mode: same-origin",), "GET"),
