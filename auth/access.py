@@ -8,9 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from weakref import WeakValueDictionary
 
-from cachetools import TLRUCache
 from pydantic import SecretStr
 
 from auth.gitlab import GitLab
@@ -30,6 +28,7 @@ from auth.model import (
     Visibility,
     WorkspacePort,
 )
+from auth.remembered import Remembered
 from auth.sessions import SessionStore
 from auth.visibility import Limit, effective_visibility, find_limit
 from config.settings import VisibilitySettings
@@ -103,8 +102,7 @@ class GrantKeeper:
         self._policy = policy
         self._login = login
         self._sessions = sessions
-        self._verdicts: TLRUCache[_Key, Verdict] = TLRUCache(VERDICTS_MAX, ttu=_forget_at, timer=clock)
-        self._asking: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
+        self._verdicts: Remembered[_Key, Verdict] = Remembered(VERDICTS_MAX, _lifetime, clock)
         self._clock = clock
         self._denied: dict[_Place, float] = {}
         """When a visitor was last denied; a plain dict, because it is looked into on every request."""
@@ -138,14 +136,7 @@ class GrantKeeper:
             return Denied("the session ended")
         # With the visibility: a yes to a public port is none once the port is private.
         key = (grant.session_ref, grant.workspace_uid, port.port, self._policy.visibility(port))
-        async with self._asking.setdefault(key, asyncio.Lock()):
-            verdict = self._verdicts.get(key)
-            if verdict is None:
-                verdict = await self._ask(grant.session_ref, port)
-                if isinstance(verdict, Granted):
-                    verdict = replace(verdict, asked=self._clock())
-                self._verdicts[key] = verdict
-        return verdict
+        return await self._verdicts.find(key, lambda: self._ask(grant.session_ref, port))
 
     def _note_denied(self, place: "_Place") -> None:
         now = self._clock()
@@ -166,7 +157,8 @@ class GrantKeeper:
             return Denied(fault.operator, is_token_refused=True)
         except GitLabUnavailable as fault:
             return Unavailable(fault.operator, fault.retry_after)
-        return await self._policy.decide_port(token, port)
+        verdict = await self._policy.decide_port(token, port)
+        return replace(verdict, asked=self._clock()) if isinstance(verdict, Granted) else verdict
 
 
 _Place = tuple[str, str, int]
@@ -174,15 +166,15 @@ _Place = tuple[str, str, int]
 _Key = tuple[str, str, int, Visibility]
 
 
-def _forget_at(_key: _Key, verdict: Verdict, now: float) -> float:
+def _lifetime(verdict: Verdict) -> float:
     """A no is not remembered: it ends what it is about, and a hiccup of GitLab must not end it again and again."""
     match verdict:
         case Granted():
-            return now + RECHECK_INTERVAL
+            return RECHECK_INTERVAL
         case Unavailable():
-            return now + UNAVAILABLE_INTERVAL
+            return UNAVAILABLE_INTERVAL
         case Denied():
-            return now
+            return 0
 
 
 def _decide_public(user: User, ownership: Ownership) -> Verdict:

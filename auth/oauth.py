@@ -54,8 +54,8 @@ class OAuthClient:
         self._calls = calls
         self._settings = settings
         self._clock = clock
-        self._metadata = _Remembered(self._fetch_metadata, clock)
-        self._keys = _Remembered(self._fetch_keys, clock)
+        self._metadata = _Fetched(self._fetch_metadata, clock)
+        self._keys = _Fetched(self._fetch_keys, clock)
 
     async def find_metadata(self) -> Metadata:
         return await self._metadata.find()
@@ -107,7 +107,7 @@ class OAuthClient:
         return read_keys(reply.find_record())
 
 
-class _Remembered(Generic[ValueT]):
+class _Fetched(Generic[ValueT]):
     """A fetched value, asked for again after an hour, and by one caller at a time."""
 
     def __init__(self, fetch: Callable[[], Awaitable[ValueT]], clock: Callable[[], float]) -> None:

@@ -9,13 +9,12 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from weakref import WeakValueDictionary
 
-from cachetools import TLRUCache
 from pydantic import SecretStr
 
 from auth.access import AccessPolicy
 from auth.model import Denied, Granted, TokenRefused, Verdict, WorkspacePort
+from auth.remembered import Remembered
 
 GRANTED_SECONDS = 60  # as long as a person waits for a revoked token to be refused
 REFUSED_SECONDS = 10  # a script in a loop costs GitLab six questions a minute, and a new right works at once
@@ -30,8 +29,7 @@ class Programs:
     def __init__(self, policy: AccessPolicy, clock: Callable[[], float] = time.time) -> None:
         self._policy = policy
         self._key = secrets.token_bytes(32)
-        self._verdicts: TLRUCache[str, Verdict] = TLRUCache(VERDICTS_MAX, ttu=_forget_at, timer=clock)
-        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
+        self._verdicts: Remembered[str, Verdict] = Remembered(VERDICTS_MAX, _lifetime, clock)
         self._slots = asyncio.Semaphore(ASKING_MAX)
 
     def __repr__(self) -> str:
@@ -47,14 +45,7 @@ class Programs:
 
     async def decide(self, token: SecretStr, uid: str, port: WorkspacePort) -> Verdict:
         """The verdict, of now or of the last minute; asked for once, however many wait for it."""
-        key = self._key_of(token, uid, port)
-        async with self._asking.setdefault(key, asyncio.Lock()):
-            verdict = self._verdicts.get(key)
-            if verdict is None:
-                async with self._slots:
-                    verdict = await self._policy.decide_port(token, port)
-                self._verdicts[key] = verdict
-        return verdict
+        return await self._verdicts.find(self._key_of(token, uid, port), lambda: self._ask(token, port))
 
     async def decide_unknown(self, token: SecretStr) -> Verdict:
         """For a host nobody knows: takes as long, and says the same, as for one that is not this person's."""
@@ -64,6 +55,10 @@ class Programs:
         except TokenRefused as fault:
             return Denied(fault.operator, is_token_refused=True)
 
+    async def _ask(self, token: SecretStr, port: WorkspacePort) -> Verdict:
+        async with self._slots:
+            return await self._policy.decide_port(token, port)
+
     def _key_of(self, token: SecretStr, uid: str, port: WorkspacePort) -> str:
         # With the visibility: a yes to an internal port is none once the port is private.
         return self._hash(f"{self._policy.visibility(port)} {uid} {port.port} {token.get_secret_value()}")
@@ -72,11 +67,11 @@ class Programs:
         return hmac.digest(self._key, text.encode("utf-8", "surrogateescape"), "sha256").hex()
 
 
-def _forget_at(_key: str, verdict: Verdict, now: float) -> float:
+def _lifetime(verdict: Verdict) -> float:
     match verdict:
         case Granted():
-            return now + GRANTED_SECONDS
+            return GRANTED_SECONDS
         case Denied():
-            return now + REFUSED_SECONDS
+            return REFUSED_SECONDS
         case _:
-            return now + UNAVAILABLE_SECONDS
+            return UNAVAILABLE_SECONDS

@@ -4,19 +4,17 @@ An editor opens several connections at once, Ansible fifty in a row. What is rem
 with a key that lives as long as the process: no token is kept, and a yes to one workspace is none to another.
 """
 
-import asyncio
 import hashlib
 import hmac
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
-from cachetools import TLRUCache
 from pydantic import SecretStr
 
 from auth.model import Granted, TokenRefused, Unavailable, Verdict
+from auth.remembered import Remembered
 from config.settings import SshSettings
 from gateway.ssh import limits
 from gateway.ssh.admission import SshAccess, is_enterable
@@ -37,22 +35,14 @@ class RememberedAccess:
         self._access = access
         self._settings = settings
         self._secret = secrets.token_bytes(32)
-        self._known: TLRUCache[bytes, Verdict | _Refused] = TLRUCache(
-            limits.VERDICTS_MAX, ttu=lambda _key, outcome, now: now + self._lifetime(outcome), timer=clock
-        )
-        self._asking: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
+        self._known: Remembered[bytes, Verdict | _Refused] = Remembered(limits.VERDICTS_MAX, self._lifetime, clock)
 
     def __repr__(self) -> str:
         return f"RememberedAccess(known={len(self._known)})"
 
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
         """Raises what the access raises."""
-        key = self._key(token, workspace_id)
-        lock = self._asking.setdefault(key, asyncio.Lock())
-        async with lock:
-            outcome = self._known.get(key)
-            if outcome is None:
-                outcome = self._known[key] = await self._ask(token, workspace_id)
+        outcome = await self._known.find(self._key(token, workspace_id), lambda: self._ask(token, workspace_id))
         if isinstance(outcome, _Refused):
             raise outcome.kind(outcome.operator)
         return outcome
