@@ -71,7 +71,7 @@ class AccessPolicy:
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
         """May the token's user use the whole workspace, as over SSH? Only its owner may.
 
-        With an empty id, for a workspace nobody knows, GitLab is asked all the same and the answer is Denied: a
+        With NOBODYS_WORKSPACE, for a name nobody knows, GitLab is asked all the same and the answer is Denied: a
         stranger cannot tell the two by time. A refused token raises TokenRefused or ScopeMissing, which the person
         may be told, because it says nothing about the workspace.
         """

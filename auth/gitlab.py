@@ -11,13 +11,20 @@ from typing import Any, Protocol
 from pydantic import SecretStr
 
 from auth.calls import Calls, Observer, Reply, open_calls
-from auth.model import GitLabUnavailable, Ownership, ScopeMissing, TokenRefused, User, WorkspaceRecord
+from auth.model import (
+    NOBODYS_WORKSPACE,
+    GitLabUnavailable,
+    Ownership,
+    ScopeMissing,
+    TokenRefused,
+    User,
+    WorkspaceRecord,
+)
 from config.settings import AuthSettings
 
 API_SCOPES = ("api", "read_api")  # either lets a token ask GraphQL
 _USER_GID = "gid://gitlab/User/"
 _WORKSPACE_GID = "gid://gitlab/RemoteDevelopment::Workspace/"
-_NO_WORKSPACE = "0"  # GitLab counts from 1: asking for it costs what asking for any other costs
 _ID_DIGITS = 18  # fits GitLab's 64-bit ids; more would make it fail instead of finding nothing
 _QUOTE_MAX = 200  # characters of GitLab's own words in a log line
 
@@ -36,7 +43,7 @@ class GitLab(Protocol):
         """Whose the token is."""
 
     async def find_ownership(self, token: SecretStr, workspace_id: str) -> Ownership:
-        """Whose the token is and, in the same round trip, the workspace; any id is asked for, even an empty one."""
+        """Whose the token is and, in the same round trip, the workspace; whatever the id, GitLab is asked."""
 
     async def find_workspaces(self, token: SecretStr) -> tuple[WorkspaceRecord, ...]:
         """The workspaces of the token's user."""
@@ -58,7 +65,7 @@ class GitLabClient(GitLab):
         return _user(_expect_ok(reply))
 
     async def find_ownership(self, token: SecretStr, workspace_id: str) -> Ownership:
-        asked = workspace_id if _is_id(workspace_id) else _NO_WORKSPACE
+        asked = workspace_id if _is_id(workspace_id) else NOBODYS_WORKSPACE
         data = await self._query(token, _OWNERSHIP, {"id": f"{_WORKSPACE_GID}{asked}"})
         told = data.get("workspace")
         workspace = None if told is None else _workspace(told)

@@ -11,6 +11,10 @@ from pydantic import SecretStr
 
 Blame = Literal["client", "upstream", "gitlab", "internal"]
 
+NOBODYS_WORKSPACE = "0"
+"""GitLab counts from 1. Asked about where there is no workspace, so that this takes as long as asking for a foreign one
+and is refused alike."""
+
 
 class Visibility(IntEnum):
     """Who may use a port; ordered, so that the lowest of several caps is `min`."""

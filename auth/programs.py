@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pydantic import SecretStr
 
 from auth.access import AccessPolicy
-from auth.model import Denied, Granted, TokenRefused, Verdict, WorkspacePort
+from auth.model import NOBODYS_WORKSPACE, Denied, Granted, TokenRefused, Verdict, WorkspacePort
 from auth.remembered import Remembered
 
 GRANTED_SECONDS = 60  # as long as a person waits for a revoked token to be refused
@@ -51,7 +51,7 @@ class Programs:
         """For a host nobody knows: takes as long, and says the same, as for one that is not this person's."""
         try:
             async with self._slots:
-                return await self._policy.decide_workspace(token, "")
+                return await self._policy.decide_workspace(token, NOBODYS_WORKSPACE)
         except TokenRefused as fault:
             return Denied(fault.operator, is_token_refused=True)
 

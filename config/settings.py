@@ -26,7 +26,7 @@ HostKey = Annotated[SecretStr, AfterValidator(values.host_key_text)]
 Network = Annotated[values.AnyNetwork, BeforeValidator(values.network)]
 Zone = Annotated[str, AfterValidator(values.zone)]
 Namespace = Annotated[str, AfterValidator(values.namespace)]
-Origin = Annotated[str, AfterValidator(values.origin)]
+WebOrigin = Annotated[str, AfterValidator(values.origin)]
 UrlPath = Annotated[str, AfterValidator(values.url_path)]
 CommaList = BeforeValidator(values.comma_list)
 
@@ -226,7 +226,7 @@ class SessionSettings(Section):
 class OriginSettings(Section):
     """Further web origins that the cross-site rule accepts on private and internal hosts."""
 
-    allowed: Annotated[tuple[Origin, ...], CommaList] = ()
+    allowed: Annotated[tuple[WebOrigin, ...], CommaList] = ()
     """Each as scheme://host[:port]."""
 
 

@@ -10,7 +10,16 @@ from typing import Protocol
 import asyncssh
 from pydantic import SecretStr
 
-from auth.model import Denied, GitLabFault, Granted, ScopeMissing, TokenRefused, Unavailable, Verdict
+from auth.model import (
+    NOBODYS_WORKSPACE,
+    Denied,
+    GitLabFault,
+    Granted,
+    ScopeMissing,
+    TokenRefused,
+    Unavailable,
+    Verdict,
+)
 from gateway.ssh.internals import WorkspaceLeg
 from gateway.ssh.upstream import Unreachable, Upstreams
 from gateway.telemetry import Metrics
@@ -19,8 +28,6 @@ from routing.model import Workspace, WorkspaceState
 PERMISSION_DENIED = "Permission denied"
 GITLAB_UNAVAILABLE = "GitLab is not reachable, try again"
 
-_NOBODYS_WORKSPACE = "0"
-"""GitLab numbers workspaces from 1. Asked about where there is none, so that this costs what a foreign one costs."""
 _RUNNING = "Running"
 _NO_STATE = frozenset(("", "Unknown"))
 _STATE_OF_SOURCE = {WorkspaceState.STOPPED: "Stopped", WorkspaceState.STARTING: "Starting"}
@@ -69,7 +76,7 @@ class Admission:
     async def ask(self, workspace: Workspace | None, token: SecretStr) -> Admitted | Rejected | TurnedAway:
         """`workspace` is None where the name the client gave belongs to none."""
         try:
-            verdict = await self._access.decide_workspace(token, workspace.id if workspace else _NOBODYS_WORKSPACE)
+            verdict = await self._access.decide_workspace(token, workspace.id if workspace else NOBODYS_WORKSPACE)
         except ScopeMissing as fault:
             return Rejected("scope_missing", fault.person)
         except TokenRefused:

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from auth.access import RECHECK_INTERVAL, GrantKeeper
 from auth.model import (
+    NOBODYS_WORKSPACE,
     Denied,
     Grant,
     Granted,
@@ -147,7 +148,7 @@ async def test_an_unknown_workspace_costs_what_a_foreign_one_does(world: World) 
     policy, token = world.policy(), token_of(world, "member")
     foreign = await policy.decide_workspace(token, "993")
     asked = world.gitlab.calls.copy()
-    unknown = await policy.decide_workspace(token, "")
+    unknown = await policy.decide_workspace(token, NOBODYS_WORKSPACE)
 
     assert foreign == unknown
     assert asked == {Endpoint.GRAPHQL: 1}
