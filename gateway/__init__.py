@@ -5,5 +5,6 @@
 
 `app` builds everything from the settings and owns every task. `http` proxies HTTP and WebSockets, `ssh` relays
 SSH packets, `portal` is the site people sign in to, `admin` the operators' listener, `demo` the embedded stand-ins.
-`answers` alone turns a failure into what a person reads. Nothing imports `gateway`; it imports the other three.
+`answers` alone turns a failure into what a person reads, and `pages` gives every page its look. Nothing imports
+`gateway`; it imports the other three.
 """

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from auth.model import GitLabFault, GitLabUnavailable, SessionsUnavailable, TokenRefused
-from gateway.portal.pages import CONTENT_SECURITY_POLICY, Link, message_page
+from gateway.pages import CONTENT_SECURITY_POLICY, Link, message_page
 from routing.model import WorkspaceState
 
 _FORMS = ("application/json", "text/html", "text/plain")  # the first of equals is chosen

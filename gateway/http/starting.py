@@ -26,7 +26,7 @@ from gateway.http.entrance import RESERVED, Entrance
 from gateway.http.headers import RequestHead
 from gateway.http.origins import CrossSiteRule, is_navigation
 from gateway.http.rights import Rights
-from gateway.portal.pages import Link
+from gateway.pages import Link
 from routing.model import Route, WorkspaceState
 
 START = RESERVED + b"start"

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from auth.model import Session, TokenRefused
 from gateway.answers import BAD_REQUEST, CROSS_SITE, TOKEN_REFUSED, Answer, sign_in_needed
+from gateway.pages import PortView, WorkspaceView
 from gateway.portal.csrf import is_form_token, is_same_origin
 from gateway.portal.home import workspace_views
-from gateway.portal.pages import PortView, WorkspaceView
 from gateway.portal.parts import PARTS, get_session
 from gateway.portal.replies import json_reply, reply, request_id
 from gateway.portal.sharing import Wish, share

@@ -30,12 +30,12 @@ from gateway.answers import (
     Answer,
     answer_fault,
 )
+from gateway.pages import home_page
 from gateway.portal.api import list_workspaces, put_port
 from gateway.portal.csrf import form_token
 from gateway.portal.entry import enter, origin_of
 from gateway.portal.home import workspace_views
 from gateway.portal.owner_forms import change_visibility, start_workspace
-from gateway.portal.pages import home_page
 from gateway.portal.parts import PARTS, PortalParts, get_session
 from gateway.portal.replies import page, redirect, reply, request_id
 from gateway.portal.sign_in import begin, callback, sign_out, start_over

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from auth.grants import new_nonce
 from auth.model import (
+    NOBODYS_WORKSPACE,
     Denied,
     EntryCode,
     GitLabUnavailable,
@@ -59,7 +60,7 @@ async def _decide(parts: PortalParts, session: Session, route: Route | None) -> 
     try:
         token = await parts.login.fresh_token(session)
         if route is None:
-            return await parts.access.decide_workspace(token, "")
+            return await parts.access.decide_workspace(token, NOBODYS_WORKSPACE)
         return await parts.access.decide_port(token, route)
     except TokenRefused as fault:
         return Denied(fault.operator, is_token_refused=True)

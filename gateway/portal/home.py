@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from auth.access import AccessPolicy
 from auth.model import WorkspaceRecord
 from config.settings import Settings
-from gateway.portal.pages import PortView, WorkspaceView
+from gateway.pages import PortView, WorkspaceView
 from routing.model import Route, Workspace, WorkspaceState
 
 _SSH_PORT = 22  # what ssh dials by itself

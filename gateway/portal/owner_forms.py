@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from auth.model import Denied, Session, TokenRefused, Unavailable
+from auth.model import NOBODYS_WORKSPACE, Denied, Session, TokenRefused, Unavailable
 from auth.sessions import session_ref
 from auth.starting import NotStarted
 from gateway.answers import (
@@ -64,7 +64,7 @@ async def _change_visibility(request: web.Request, session: Session, form: _Form
 async def _start_workspace(request: web.Request, session: Session, _form: _Form) -> Answer | None:
     parts = request.app[PARTS]
     workspace = parts.directory.get_workspace(request.match_info["name"])
-    match await parts.starter.start(session_ref(session.id), workspace.id if workspace else ""):
+    match await parts.starter.start(session_ref(session.id), workspace.id if workspace else NOBODYS_WORKSPACE):
         case Denied():
             return UNKNOWN_WORKSPACE
         case Unavailable(_, retry_after):

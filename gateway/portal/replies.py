@@ -7,7 +7,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.answers import SEE_OTHER, Answer, render
-from gateway.portal.pages import CONTENT_SECURITY_POLICY, HOME_POLICY
+from gateway.pages import CONTENT_SECURITY_POLICY, HOME_POLICY
 
 _POLICY = ("Content-Security-Policy", CONTENT_SECURITY_POLICY)
 _PRIVATE_HEADERS = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
-from auth.model import Denied, Granted, TokenRefused, Unavailable
+from auth.model import NOBODYS_WORKSPACE, Denied, Granted, TokenRefused, Unavailable
 from auth.visibility import LEVELS
 from gateway.answers import GITLAB_UNAVAILABLE, TOKEN_REFUSED, UNKNOWN_WORKSPACE, Answer
 from gateway.portal.parts import PortalParts
@@ -45,7 +45,7 @@ async def share(parts: PortalParts, token: SecretStr, wish: Wish) -> Route | Ans
     workspace = parts.directory.get_workspace(wish.workspace)
     try:
         # Of a workspace that nobody knows GitLab is asked all the same, so that the two take equally long.
-        verdict = await parts.access.decide_workspace(token, workspace.id if workspace else "")
+        verdict = await parts.access.decide_workspace(token, workspace.id if workspace else NOBODYS_WORKSPACE)
     except TokenRefused:
         return TOKEN_REFUSED
     match verdict:

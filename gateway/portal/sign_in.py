@@ -22,8 +22,8 @@ from gateway.answers import (
     Answer,
     answer_fault,
 )
+from gateway.pages import Link
 from gateway.portal.csrf import is_form_token, is_same_origin, read_form
-from gateway.portal.pages import Link
 from gateway.portal.parts import PARTS, PortalParts, browser_ids, get_session
 from gateway.portal.replies import redirect, reply
 

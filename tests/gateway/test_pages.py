@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.portal import pages
-from gateway.portal.pages import (
+from gateway import pages
+from gateway.pages import (
     CONTENT_SECURITY_POLICY,
     HOME_POLICY,
     Link,
