@@ -148,6 +148,12 @@ UPSTREAM_TIMEOUT = Answer(
     refresh=5,
     retry_after=5,
 )
+LOOP_DETECTED = Answer(
+    508,
+    "loop_detected",
+    "This request goes in circles",
+    "It came through this gateway several times: a server in a workspace forwards to the address it was reached by.",
+)
 SIGN_IN_FAILED = Answer(
     400,
     "sign_in_failed",

@@ -214,6 +214,7 @@ class Exchange:
         if self._forward and self._forward.target:
             head = replace(head, target=self._forward.target)
             told += b"X-Forwarded-Prefix: %b\r\n" % self._forward.prefix
+        told += plane.gate.rounds.line
         upstream.send(request_for_upstream(head, told, self._own_cookies))
         pending, self._pending = self._pending, []
         for data in pending:

@@ -16,7 +16,7 @@ from auth.programs import Programs
 from auth.sessions import SessionStore
 from auth.starting import Starter
 from config.settings import Settings
-from gateway.answers import BAD_REQUEST, CROSS_SITE, PROBED, UNKNOWN_HOST, UNKNOWN_WORKSPACE
+from gateway.answers import BAD_REQUEST, CROSS_SITE, LOOP_DETECTED, PROBED, UNKNOWN_HOST, UNKNOWN_WORKSPACE
 from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
 from gateway.http.entrance import ENTER, RESERVED, Entrance
 from gateway.http.headers import RequestHead
@@ -24,6 +24,7 @@ from gateway.http.interstitial import CONTINUE, Interstitial
 from gateway.http.origins import CrossSiteRule
 from gateway.http.recall import Recall
 from gateway.http.rights import Rights, forward_to
+from gateway.http.rounds import Rounds
 from gateway.http.siblings import PORTS, SiblingPorts, get_sibling
 from gateway.http.starting import FOLLOW, START, StartPages
 from gateway.http.streams import Streams
@@ -75,6 +76,7 @@ class Gate:
         self.start_pages = StartPages(self._rights, self._entrance, self._origins, starter)
         self._tokens = TokenGate(self._rights, programs)
         self._recall = Recall(clock)
+        self.rounds = Rounds(settings.auth.portal_host)
         self.streams = Streams(self._rights, clock)
         for source in (table, sessions, keeper):
             source.subscribe(self._recall.forget)
@@ -82,6 +84,8 @@ class Gate:
 
     def decide(self, head: RequestHead) -> Decision:
         """What happens to this request."""
+        if self.rounds.is_loop(head):
+            return Reply(LOOP_DETECTED)
         if (recalled := self._recall.get(head)) is not None:
             return recalled
         if head.host == self._portal_host:

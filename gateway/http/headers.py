@@ -29,7 +29,7 @@ _TOKEN = b"x-workspaces-token"  # for the gateway itself, whose portal reads it 
 _DROPPED = _HOP_BY_HOP | _OURS
 _DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"x-workspaces-gateway"}  # marks what the gateway itself answers
 # `Connection: cookie` must not make a proxy lose what others rely on
-_NOT_NAMEABLE = _OURS | {b"host", b"cookie", b"content-length", b"transfer-encoding", b"authorization", b"origin"}
+_NOT_NAMEABLE = _OURS | frozenset(b"host cookie content-length transfer-encoding authorization origin cdn-loop".split())
 _NO_LENGTH = frozenset((204,))  # and all of 1xx: RFC 9110, section 8.6
 _FOLD = bytes.maketrans(b"_.", b"--")
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)

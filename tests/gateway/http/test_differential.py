@@ -11,7 +11,7 @@ import h11
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.gateway.http.conftest import HOST, PATIENCE, World, open_world
+from tests.gateway.http.conftest import HOST, PATIENCE, PORTAL, World, open_world
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -52,6 +52,7 @@ OURS = {
     b"x-forwarded-proto": b"https",
     b"x-forwarded-host": HOST.encode(),
     b"x-forwarded-port": b"443",
+    b"cdn-loop": PORTAL.encode(),
 }
 NAMED_BY_CONNECTION = b"x-named"
 SPECIAL = st.sampled_from(
