@@ -28,6 +28,7 @@ Zone = Annotated[str, AfterValidator(values.zone)]
 Namespace = Annotated[str, AfterValidator(values.namespace)]
 WebOrigin = Annotated[str, AfterValidator(values.origin)]
 UrlPath = Annotated[str, AfterValidator(values.url_path)]
+HostName = Annotated[str, AfterValidator(values.host_name)]
 CommaList = BeforeValidator(values.comma_list)
 
 SIGNING_KEY_MIN = 16  # a shorter key could be guessed offline from one sealed cookie
@@ -112,6 +113,10 @@ class SshSettings(Section):
     enabled: Switch = True
     address: str = ""
     port: Port = 22
+    public_host: HostName = ""
+    """What people type after the @ where that is not the portal's host: the name of a load balancer, say."""
+    public_port: Port | None = None
+    """The port people use where a Service or a load balancer leads from another one to `port`."""
     host_key: HostKey = SecretStr("")
     """The private host key itself, PEM or OpenSSH format, without a passphrase."""
     host_key_files: Annotated[tuple[Path, ...], CommaList] = ()

@@ -15,6 +15,7 @@ AnyNetwork = IPv4Network | IPv6Network
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool, as the original reads them
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, section 2.1
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")  # the latter is IPv6
 _NAME_MAX = 253  # characters of a host name, RFC 1035 section 2.3.4 less the root's
 _URL_FORM = "must be an http or https URL such as https://gitlab.example.com"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -101,6 +102,13 @@ def zone(value: str) -> str:
     if len(name) > _NAME_MAX or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
         raise ValueError(f"{value!r} is not a DNS name such as workspaces.example.dev")
     return name
+
+
+def host_name(value: str) -> str:
+    """A name or an address as it stands in an ssh command, or nothing."""
+    if value and not _HOST.fullmatch(value):
+        raise ValueError("must be a host name or an address, without a user, a port or a path")
+    return value
 
 
 def namespace(value: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `python -m gateway serve | ports | demo`."""
+"""The command line: `python -m gateway serve | ports | ssh-config | demo`."""
 
 import argparse
 import sys
@@ -14,6 +14,7 @@ from gateway.listening import bind_listeners
 from gateway.ports_command import run_ports
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.internals import IncompatibleAsyncssh
+from gateway.ssh_config_command import run_ssh_config
 from gateway.telemetry import open_log
 from gateway.workers import Supervisor, WorkerFailed, inherit
 from routing.file import RouteFileError
@@ -32,10 +33,12 @@ _FAULTS = (
 USAGE = """\
 usage: python -m gateway serve --config FILE [--SETTING VALUE ...]
        python -m gateway ports list | set WORKSPACE PORT private|internal|public
+       python -m gateway ssh-config [WORKSPACE ...]
        python -m gateway demo [--check [--json]] [--http-port N] [--ssh-port N] [--admin-port N]
 
   serve   run the gateway; `serve --help` lists every setting with its flag, variable and default
   ports   list the ports of your workspaces, or change who may open one; `ports --help`
+  ssh-config  print what ~/.ssh/config needs for your workspaces
   demo    run the gateway on embedded stand-ins, for this machine alone; `--check` drives it as its users would
 """
 
@@ -52,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
             return _demo(rest)
         case "ports":
             return run_ports(rest, environment())
+        case "ssh-config":
+            return run_ssh_config(rest, environment())
         case "help" | "-h" | "--help":
             print(USAGE, end="")
             return 0

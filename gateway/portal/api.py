@@ -78,7 +78,10 @@ def _is_own_script(request: web.Request, session: Session) -> bool:
 
 
 def _workspace(view: WorkspaceView) -> dict[str, Any]:
-    return {"name": view.name, "state": view.state, "ports": [_port(port) for port in view.ports]}
+    told: dict[str, Any] = {"name": view.name, "state": view.state, "ports": [_port(port) for port in view.ports]}
+    if view.ssh_command:
+        told["ssh"] = {"command": view.ssh_command, "config": view.ssh_config}
+    return told
 
 
 def _port(view: PortView) -> dict[str, Any]:

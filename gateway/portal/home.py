@@ -80,14 +80,20 @@ def _state(record: WorkspaceRecord, workspace: Workspace) -> str:
 def _ssh_command(workspace: Workspace, settings: Settings) -> str:
     if not settings.ssh.enabled or workspace.ssh is None:
         return ""
-    port = "" if settings.ssh.port == _SSH_PORT else f" -p {settings.ssh.port}"
-    return f"ssh{port} {workspace.name}@{settings.auth.portal_host}"
+    host, port = _ssh_address(settings)
+    return f"ssh{'' if port == _SSH_PORT else f' -p {port}'} {workspace.name}@{host}"
 
 
 def _ssh_config(workspace: Workspace, settings: Settings) -> str:
     if not _ssh_command(workspace, settings):
         return ""
-    lines = [f"Host {workspace.name}", f"  HostName {settings.auth.portal_host}", f"  User {workspace.name}"]
-    if settings.ssh.port != _SSH_PORT:
-        lines.append(f"  Port {settings.ssh.port}")
+    host, port = _ssh_address(settings)
+    lines = [f"Host {workspace.name}", f"  HostName {host}", f"  User {workspace.name}"]
+    if port != _SSH_PORT:
+        lines.append(f"  Port {port}")
     return "\n".join(lines) + "\n"
+
+
+def _ssh_address(settings: Settings) -> tuple[str, int]:
+    """Where people reach the SSH door from outside."""
+    return settings.ssh.public_host or settings.auth.portal_host, settings.ssh.public_port or settings.ssh.port

@@ -123,3 +123,18 @@ def test_other_forms_are_refused(form: Callable[[object], object], text: object,
 def test_values_of_another_kind_are_left_to_the_type(form: Callable[[object], object]) -> None:
     """What is no text is not judged here."""
     assert form(7) == 7
+
+
+@pytest.mark.parametrize("text", ["", "ssh.example.dev", "SSH.example.dev", "192.0.2.7", "2001:db8::7", "localhost"])
+def test_a_host_name_is_what_stands_after_the_at_sign(text: str) -> None:
+    """Kept as it was written."""
+    assert values.host_name(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["me@host", "host:22", "ssh://host", "-oProxyCommand=x", "two hosts", "host\nPort 1", "a/b"]
+)
+def test_a_host_name_is_nothing_else(text: str) -> None:
+    """It is printed into commands and files of ssh."""
+    with pytest.raises(ValueError, match="must be a host name"):
+        values.host_name(text)

@@ -1,0 +1,86 @@
+"""A call to the portal's API from a command line, with the GitLab token of whoever runs it.
+
+The token comes from the environment or is asked for, and never from an argument, which everybody on a machine can
+read.
+"""
+
+import getpass
+import socket
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+TOKEN_VARIABLE = "WORKSPACES_TOKEN"  # noqa: S105 - the name of the variable, not a token
+PORTAL_VARIABLE = "WORKSPACES_PORTAL"
+WHERE_FROM = (
+    f"The portal is --portal or ${PORTAL_VARIABLE}, the GitLab token (scope api or read_api) ${TOKEN_VARIABLE}"
+    " or typed in."
+)
+_SECONDS = 30  # GitLab is asked once or twice on the way
+
+
+class Refused(Exception):
+    """The portal said no, or nothing that could be understood."""
+
+
+class _Resolver(ThreadedResolver):
+    """Leads names under .localhost to this machine (RFC 6761, section 6.3), which not every system does by itself."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return await super().resolve("localhost" if host.endswith(".localhost") else host, port, family)
+
+
+@dataclass(frozen=True, slots=True)
+class PortalCalls:
+    """One portal, asked by one person."""
+
+    portal: str
+    token: str = field(repr=False)
+
+    async def workspaces(self) -> list[dict[str, Any]]:
+        """My workspaces as the API tells of them."""
+        told: list[dict[str, Any]] = (await self.ask("GET", "/api/v1/workspaces"))["workspaces"]
+        return told
+
+    async def ask(self, method: str, path: str, document: dict[str, str] | None = None) -> dict[str, Any]:
+        """Raises Refused for anything but a JSON object with status 200."""
+        url = f"{self.portal}{path}"
+        headers = {"X-Workspaces-Token": self.token.strip(), "Accept": "application/json"}
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(resolver=_Resolver()),
+                    timeout=aiohttp.ClientTimeout(total=_SECONDS),
+                    trust_env=True,
+                ) as http,
+                http.request(method, url, headers=headers, json=document, allow_redirects=False) as response,
+            ):
+                told = await response.json(content_type=None)
+        except (aiohttp.ClientError, ValueError, TimeoutError) as exc:
+            # Only the kind: some of these quote the request, which holds the token.
+            raise Refused(f"{url} did not answer as a portal does: {type(exc).__name__}") from exc
+        if response.status != 200 or not isinstance(told, dict):
+            raise Refused(
+                told.get("message", "") if isinstance(told, dict) else f"the portal answered {response.status}"
+            )
+        return told
+
+
+def add_portal_option(parser: ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--portal", default=environ.get(PORTAL_VARIABLE, ""), help="such as https://workspaces.example.dev"
+    )
+
+
+def portal_of(parser: ArgumentParser, options: Namespace, environ: Mapping[str, str]) -> PortalCalls:
+    """The portal that the command line names; asks for the token where the environment has none."""
+    if not options.portal:
+        parser.error(f"which portal? say --portal or set {PORTAL_VARIABLE}")
+    return PortalCalls(options.portal.rstrip("/"), environ.get(TOKEN_VARIABLE) or getpass.getpass("GitLab token: "))
