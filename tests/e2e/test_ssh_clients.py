@@ -31,12 +31,12 @@ class Terminal:
             *command,
             cwd=self.folder,
             env=self.environ,
-            stdin=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(40):
-            output, errors = await process.communicate(stdin)
+            output, errors = await process.communicate(stdin or None)  # uvloop fails to write even nothing to the dead
         return process.returncode or 0, output, errors
 
 
