@@ -13,7 +13,7 @@ from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
 from gateway.ports_command import run_ports
 from gateway.ssh.host_keys import HostKeyUnreadable
-from gateway.ssh.internals import IncompatibleAsyncssh
+from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh_config_command import run_ssh_config
 from gateway.telemetry import open_log
 from gateway.workers import Supervisor, WorkerFailed, inherit

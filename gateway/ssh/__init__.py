@@ -4,6 +4,7 @@
                                                     \\_ admitted: relay, packet by packet, until one leg ends
 
 `internals` is the one module that touches private names of asyncssh; `selftest` checks at start that they still fit.
+`pump` moves channel data past asyncssh, from key to key (`gcm`), and leaves every other packet to it and the relay.
 `options` says what is negotiated, `host_keys` who the gateway is, `tokens` what can be a token, `verdicts` what GitLab
 said a moment ago, `recheck` whether it still says so, `proxy_protocol` what load balancers say, `crowd` how many may be
 here, `bans` who may not, `limits` what a connection may cost, `parting` how it ends.

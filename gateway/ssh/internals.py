@@ -6,40 +6,32 @@ matter, who may log in is `admission`'s. `selftest` checks at start that this as
 
 import asyncio
 import copy
+import time
 from collections import OrderedDict
 from typing import Any, Protocol, cast
 
 import asyncssh
 from asyncssh.connection import SSHConnection
+from asyncssh.encryption import Encryption, GCMEncryption
 from asyncssh.packet import SSHPacket, String
 
 from gateway.ssh import limits
+from gateway.ssh.gcm import GcmCipher
 from gateway.ssh.host_keys import prove_host_keys
 from gateway.ssh.parting import Linger, Parting, make_printable
 from gateway.ssh.tokens import with_clean_password
 
 MSG_DISCONNECT, MSG_IGNORE = 1, 2  # RFC 4253 section 12
+GCM = GcmCipher | GCMEncryption
 CONNECTION_LAYER = (80, 81, 82, *range(90, 101))  # RFC 4254 section 9
 MSG_PING, MSG_PONG = 192, 193  # OpenSSH's PROTOCOL file, section 1.9
-
-PRIVATE_NAMES = (
-    *("_all_server_host_keys", "_auth", "_auth_complete", "_channels", "_cleanup", "_client_version"),
-    *("_extensions_to_send", "_finish_userauth", "_force_close", "_inpbuf", "_keepalive_count", "_keepalive_count_max"),
-    *("_keepalive_timer_callback", "_kex", "_kex_complete", "_loop", "_owner", "_packet_handlers"),
-    *("_process_disconnect", "_protocol_factory", "_recv_packet", "_recv_version", "_send", "_send_disconnect"),
-    *("_send_kexinit", "_server_host_keys", "_session_id", "_set_keepalive_timer", "_transport"),
-)
-"""What this module overrides, reads or relies on in a server connection."""
-
-
-class IncompatibleAsyncssh(Exception):
-    """This asyncssh does not fit the gateway's relay, which therefore refuses to start."""
 
 
 class PacketSink(Protocol):
     """What a leg reports to once it is attached. Nothing of this awaits."""
 
     def packet_received(self, leg: "Leg", payload: bytes) -> None: ...
+    def data_relayed(self, leg: "Leg", size: int) -> None: ...
     def congestion_changed(self) -> None: ...
     def keepalive_due(self, leg: "Leg") -> None: ...
     def leg_closed(self, leg: "Leg", parting: Parting | None) -> None: ...
@@ -54,6 +46,14 @@ class _EveryChannel(dict[int, Any]):
 
     def __missing__(self, number: int) -> "Leg":
         return self._leg
+
+
+def _scheduled_once(encryption: Encryption | None) -> Encryption | None:
+    """asyncssh's AES-GCM schedules its key for every packet."""
+    if type(encryption) is not GCMEncryption:
+        return encryption
+    cipher = encryption._cipher  # noqa: SLF001 - the reason for this module
+    return GcmCipher(cipher._key, cipher._iv)  # noqa: SLF001 - the reason for this module
 
 
 class Leg(SSHConnection):
@@ -75,6 +75,7 @@ class Leg(SSHConnection):
         self._is_full = False
         self._is_reading = True
         self._rekey_timer: asyncio.TimerHandle | None = None
+        self._corked: list[bytes | memoryview] | None = None
 
     # Packets
 
@@ -91,12 +92,19 @@ class Leg(SSHConnection):
             return
         if not self._kex_complete:
             self._deferred_bytes += len(payload)
+        if self._has_room():
+            self.send_packet(payload[0], payload[1:])
+
+    def _has_room(self) -> bool:
+        """Whether more may be sent; closes the leg where too much was sent already."""
+        if self._transport is None:
+            return False
         if self._deferred_bytes > limits.BACKLOG_MAX or (
             self._is_full and self._transport.get_write_buffer_size() > limits.BACKLOG_MAX
         ):
             self._force_close(asyncssh.ProtocolError("Peer does not take its data"))
-            return
-        self.send_packet(payload[0], payload[1:])
+            return False
+        return True
 
     def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
         # asyncssh puts a MSG_IGNORE before each packet, against an attack on CBC ciphers, which are not offered here.
@@ -123,6 +131,88 @@ class Leg(SSHConnection):
         """Nothing: packets hold tokens, and the text would be built for every packet, shown or not."""
 
     log_received_packet = log_sent_packet
+
+    # Packets that a pump reads and writes past asyncssh
+
+    def read_through(self, protocol: asyncio.BufferedProtocol) -> None:
+        """Lets `protocol` read the socket from now on; what it does not deal with itself comes by `data_received`."""
+        if self._transport is not None:
+            self._transport.pause_reading()  # uvloop keeps to the kind of protocol that it began to read for
+            self._transport.set_protocol(protocol)
+            if self._is_reading:
+                self._transport.resume_reading()
+
+    @property
+    def is_at_packet(self) -> bool:
+        """Whether the next byte received is the first of a packet whose length can be read as it is."""
+        return (
+            self._transport is not None
+            and self._recv_handler == self._recv_pkthdr
+            and isinstance(self._recv_encryption, GCM)
+        )
+
+    @property
+    def opener(self) -> GcmCipher | None:
+        """What opens the packets received, where others than asyncssh may."""
+        self._recv_encryption = _scheduled_once(self._recv_encryption)
+        is_free = self._kex is None and self._sink is not None
+        return self._recv_encryption if is_free and isinstance(self._recv_encryption, GcmCipher) else None
+
+    @property
+    def sealer(self) -> GcmCipher | None:
+        """What seals the packets to be sent, where others than asyncssh may."""
+        self._send_encryption = _scheduled_once(self._send_encryption)
+        is_rekey_due = self._rekey_bytes_sent >= self._rekey_bytes or time.monotonic() >= self._rekey_time
+        is_free = self._kex_complete and self._sink is not None and not is_rekey_due
+        return self._send_encryption if is_free and isinstance(self._send_encryption, GcmCipher) else None
+
+    def take_unparsed(self) -> bytes:
+        """What asyncssh holds of a packet that has not arrived in full."""
+        if self._recv_handler == self._recv_packet and isinstance(self._recv_encryption, GCM):
+            self._inpbuf, self._packet = self._packet + self._inpbuf, b""  # it has read the length and no more
+            self._recv_handler = self._recv_pkthdr
+        unparsed, self._inpbuf = self._inpbuf, b""
+        return unparsed
+
+    def keep_unparsed(self, rest: bytes) -> None:
+        """The beginning of a packet, for the next read."""
+        self._inpbuf = rest
+
+    def note_alive(self) -> None:
+        self._keepalive_count = 0
+        self._reset_keepalive_timer()
+
+    def note_opened(self, packets: int) -> None:
+        """As many packets were received and opened."""
+        self._auth_final = True
+        self._recv_seq = (self._recv_seq + packets) & 0xFFFFFFFF
+
+    def send_sealed(self, data: memoryview, packets: int) -> None:
+        """Sends packets that `sealer` has sealed, in order."""
+        if self._has_room():
+            self._send_seq = (self._send_seq + packets) & 0xFFFFFFFF
+            self._rekey_bytes_sent += len(data)
+            self._send(data)
+
+    def cork(self) -> None:
+        """Collects what is sent, until `uncork`."""
+        self._corked = []
+
+    def uncork(self) -> None:
+        """Sends all that was collected, in one write."""
+        parts, self._corked = self._corked, None
+        if not parts or self._transport is None:
+            return
+        if len(parts) == 1:
+            self._transport.write(parts[0])
+        else:
+            self._transport.writelines(parts)
+
+    def _send(self, data: bytes | memoryview) -> None:
+        if self._corked is not None:
+            self._corked.append(data)
+        elif self._transport is not None:
+            self._transport.write(data)
 
     # Congestion
 
@@ -238,6 +328,7 @@ class Leg(SSHConnection):
         self._farewell_sent = True
 
     def _force_close(self, exc: Exception | None) -> None:
+        self.uncork()
         transport = self._transport
         if transport is None:
             return

@@ -6,6 +6,15 @@ Numbers an operator may want to turn are in `config.settings.SshSettings`; the o
 LOGIN_BYTES = 256 * 1024
 """From a peer before it is authenticated: a login with 32 key offers needs 40 KiB, a flood gets no further."""
 
+PACKET_MAX = 256 * 1024
+"""Longest packet without its length and tag, as for OpenSSH and asyncssh; data comes in packets of up to 32 KiB."""
+
+READ_SIZE = 256 * 1024
+"""From a socket at once: larger reads cost no less per byte, and keep the other connections waiting."""
+
+PARSE_SIZE = 16 * 1024
+"""Given to asyncssh at once: it copies what is left for every packet, so small pieces are cheap where packets are."""
+
 WRITE_HIGH = 1024 * 1024
 """Unsent bytes on one leg at which the other leg is no longer read: half a channel window of OpenSSH (2 MiB)."""
 

@@ -42,6 +42,7 @@ class Linger(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport, gone: "asyncio.Future[None]") -> None:
         self._gone = gone
         self._deadline = asyncio.get_running_loop().call_later(limits.LINGER, transport.abort)
+        transport.pause_reading()  # uvloop keeps to the kind of protocol that it began to read for
         transport.set_protocol(self)
         transport.resume_reading()
         transport.write_eof()

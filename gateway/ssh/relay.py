@@ -15,6 +15,7 @@ from asyncssh.packet import Boolean, SSHPacket, String, UInt32
 from gateway.ssh import limits
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
 from gateway.ssh.parting import Parting
+from gateway.ssh.pump import Pump
 from gateway.telemetry import Metrics
 
 _GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE = 80, 81, 82
@@ -106,6 +107,8 @@ class Relay:
             self.leg_closed(self._workspace.leg, None)
             return
         self._workspace.leg.attach(self)
+        for side, other in ((self._client, self._workspace), (self._workspace, self._client)):
+            side.leg.read_through(Pump(side.leg, other.leg, self))
         self.congestion_changed()
 
     def close(self, parting: Parting) -> None:
@@ -120,11 +123,13 @@ class Relay:
         side, other = self._sides(leg)
         if payload[0] in _INSPECTED and not self._is_passed_on(side, other, payload):
             return
-        side.size += len(payload)
-        side.uncounted += len(payload)
-        if side.uncounted >= _COUNT_EVERY:
-            self._count(side)
+        self._note(side, len(payload))
         other.leg.send(payload)
+
+    def data_relayed(self, leg: Leg, size: int) -> None:
+        """A pump has moved payloads of this size, which nobody needs to look at."""
+        side, _ = self._sides(leg)
+        self._note(side, size)
 
     def congestion_changed(self) -> None:
         """Reads a leg only while the other takes its packets; but a key exchange must be read, or it never ends."""
@@ -216,6 +221,12 @@ class Relay:
         if leg is self._client.leg:
             return self._client, self._workspace
         return self._workspace, self._client
+
+    def _note(self, side: _Side, size: int) -> None:
+        side.size += size
+        side.uncounted += size
+        if side.uncounted >= _COUNT_EVERY:
+            self._count(side)
 
     def _count(self, side: _Side) -> None:
         self._metrics.ssh_bytes.labels(side.direction).inc(side.uncounted)

@@ -203,6 +203,9 @@ class Peer:
     def packet_received(self, _leg: Leg, payload: bytes) -> None:
         self.received.put_nowait(payload)
 
+    def data_relayed(self, _leg: Leg, _size: int) -> None:
+        """Nothing is relayed: a raw end reads all packets itself."""
+
     def congestion_changed(self) -> None:
         """Lets everything pile up, as a hostile peer would."""
 

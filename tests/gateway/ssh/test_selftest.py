@@ -3,8 +3,8 @@
 import asyncssh
 import pytest
 
-from gateway.ssh.internals import IncompatibleAsyncssh, Leg
-from gateway.ssh.selftest import check_asyncssh
+from gateway.ssh.internals import Leg
+from gateway.ssh.selftest import IncompatibleAsyncssh, check_asyncssh
 
 
 async def test_the_asyncssh_that_is_installed_fits() -> None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh.host_keys import HostKeyUnreadable
-from gateway.ssh.internals import IncompatibleAsyncssh
+from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh.server import SshDoor
 from gateway.telemetry import Metrics, open_log
 from routing.model import Endpoint
