@@ -12,8 +12,8 @@ from ipaddress import ip_address
 from cachetools import TTLCache
 
 from config.settings import SshSettings
+from gateway.source import find_source
 from gateway.ssh import limits
-from gateway.ssh.crowd import find_source
 
 
 @dataclass(slots=True)

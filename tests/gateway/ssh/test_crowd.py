@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
-from gateway.ssh.crowd import Crowd, Place, find_source
+from gateway.ssh.crowd import Crowd, Place
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, Bench, Gateway
 
@@ -31,22 +31,6 @@ def crowd_of(chance: float = 0.0, **limits: int) -> Crowd:
 def enter(crowd: Crowd, address: str = "192.0.2.1", count: int = 1) -> list[Place]:
     places = [crowd.enter(address) for _ in range(count)]
     return [place for place in places if place is not None]
-
-
-@pytest.mark.parametrize(
-    ("address", "source"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-        ("/run/socket", "/run/socket"),
-    ],
-)
-def test_an_address_counts_as_one_line_of_one_customer(address: str, source: str) -> None:
-    assert find_source(address) == source
 
 
 @pytest.mark.parametrize("limit", ["max_startups_per_ip", "max_connections_per_ip", "max_connections"])
