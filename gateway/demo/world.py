@@ -81,8 +81,11 @@ async def open_world(
     log: Log,
     clock: Callable[[], float] = time.time,
     sections: Mapping[str, Section] = MappingProxyType({}),
+    certificate: tuple[Path, Path] | None = None,
 ) -> AsyncIterator[OpenWorld]:
     """Run the demo on these ports of the loopback address while the block runs; `sections` replace its settings.
+
+    With a certificate and its key, the HTTP door speaks TLS.
 
     Raises:
         CannotListen: if a port cannot be listened on.
@@ -91,14 +94,23 @@ async def open_world(
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="workspaces-demo-")))
         state = GitLabState(clock)
         gitlab = StandInGitLab(state)
-        portal = f"http://{ZONE}:{ports.http}"
+        scheme = "http" if certificate is None else "https"
+        portal = f"{scheme}://{ZONE}:{ports.http}"
         client_id, secret = gitlab.register_application(f"{portal}/auth/callback")
         await stack.enter_async_context(gitlab.serve(LOOPBACK))
         ada, grace = state.add_user("ada", name="Ada"), state.add_user("grace", name="Grace")
         entries, sshd_kind = await _start_workspaces(stack, state, ada, grace)
         routes = folder / "routes.yaml"
         routes.write_text(yaml.safe_dump({"workspaces": entries}, sort_keys=False))
-        settings = _settings(ports, gitlab.url, client_id, secret, routes).model_copy(update=dict(sections))
+        auth = AuthSettings(
+            host=gitlab.url,
+            client_id=client_id,
+            client_secret=SecretStr(secret),
+            redirect_uri=f"{portal}/auth/callback",
+            signing_key=SecretStr(secrets.token_hex(32)),
+            protocol=scheme,
+        )
+        settings = _settings(ports, auth, certificate, routes).model_copy(update=dict(sections))
         listeners = stack.enter_context(bind_listeners(settings))
         gateway = await stack.enter_async_context(Gateway(settings, log, listeners, clock))
         await stack.enter_async_context(run_lifecycle(state, routes, gateway.reload_routes))
@@ -155,17 +167,11 @@ def _entry(name: str, number: int, state: str, ports: tuple[int, int, int], *, s
     }
 
 
-def _settings(ports: Ports, gitlab_url: str, client_id: str, secret: str, routes: Path) -> Settings:
+def _settings(ports: Ports, auth: AuthSettings, certificate: tuple[Path, Path] | None, routes: Path) -> Settings:
+    chain, key = certificate or (None, None)
     return Settings(
-        auth=AuthSettings(
-            host=gitlab_url,
-            client_id=client_id,
-            client_secret=SecretStr(secret),
-            redirect_uri=f"http://{ZONE}:{ports.http}/auth/callback",
-            signing_key=SecretStr(secrets.token_hex(32)),
-            protocol="http",
-        ),
-        http=HttpSettings(address=LOOPBACK, port=ports.http, drain_grace=1),
+        auth=auth,
+        http=HttpSettings(address=LOOPBACK, port=ports.http, drain_grace=1, tls_certificate=chain, tls_key=key),
         ssh=SshSettings(address=LOOPBACK, port=ports.ssh, host_key=_new_host_key(), drain_grace=1),
         admin=AdminSettings(address=LOOPBACK, port=ports.admin),
         routing=RoutingSettings(file=routes),

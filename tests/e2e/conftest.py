@@ -1,11 +1,15 @@
 """The whole demo in this process, the gateway's command as a child, and a real browser."""
 
 import asyncio
+import base64
+import hashlib
 import io
+import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +18,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509 import load_pem_x509_certificate
 from playwright.async_api import BrowserContext, async_playwright
 
-from gateway.demo.world import OpenWorld, Ports, free_ports, open_world
+from config.settings import Section
+from gateway.demo.world import SITE_PORT, ZONE, OpenWorld, Ports, free_ports, open_world
 from gateway.telemetry import open_log
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -30,33 +37,106 @@ CLIENT_SECRET = "a-client-secret-that-nobody-may-read"
 
 
 @dataclass
+class Clock:
+    """The real time, and as much more as a test wants."""
+
+    ahead: float = 0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass
 class Demo:
     """The demo while it runs, and everything it has logged."""
 
     world: OpenWorld
     log: io.StringIO
+    clock: Clock = field(default_factory=Clock)
+
+    def address(self, path: str = "/", *, port: int = SITE_PORT, name: str = "") -> str:
+        """An address on a port of ada's running workspace, or of another one."""
+        return self.world.visit.address(name or self.world.visit.running, port, path)
+
+    def declare(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change a workspace's entry of the route file."""
+        told = yaml.safe_load(self.world.routes.read_text())
+        change(next(entry for entry in told["workspaces"] if entry["name"] == name))
+        self.world.routes.write_text(yaml.safe_dump(told))
+        self.world.gateway.reload_routes()
+
+    def requests(self, host: str) -> list[dict[str, Any]]:
+        """What was asked of a host, as the log has it."""
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == "http.request" and line["host"] == host]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A wildcard certificate of the demo's zone, and what makes a Chromium believe it."""
+
+    chain: Path
+    key: Path
+    pin: str
+    """Hash of its public key, as `--ignore-certificate-errors-spki-list` takes it."""
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Made once: a key takes its time."""
+    folder = tmp_path_factory.mktemp("certificate")
+    issued = trustme.CA().issue_cert(ZONE, f"*.{ZONE}")
+    issued.private_key_and_cert_chain_pem.write_to_path(folder / "pem")
+    public = load_pem_x509_certificate(issued.cert_chain_pems[0].bytes()).public_key()
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return Certificate(folder / "pem", folder / "pem", base64.b64encode(hashlib.sha256(der).digest()).decode())
+
+
+@asynccontextmanager
+async def open_demo(certificate: Certificate | None = None, **sections: Section) -> AsyncIterator[Demo]:
+    """The demo on free ports, over TLS with a certificate, with other settings where some are given."""
+    log, clock = io.StringIO(), Clock()
+    files = (certificate.chain, certificate.key) if certificate else None
+    async with open_world(free_ports(), open_log("debug", log), clock, sections, files) as world:
+        yield Demo(world, log, clock)
 
 
 @pytest.fixture
 async def demo() -> AsyncIterator[Demo]:
-    """The demo on free ports."""
-    log = io.StringIO()
-    async with open_world(free_ports(), open_log("debug", log)) as world:
-        yield Demo(world, log)
+    """The demo as a newcomer runs it: over plain HTTP."""
+    async with open_demo() as opened:
+        yield opened
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[BrowserContext]:
+async def zone(certificate: Certificate) -> AsyncIterator[Demo]:
+    """The demo as people use a gateway: over TLS, with a certificate for all hosts of the zone."""
+    async with open_demo(certificate) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_browser(certificate: Certificate) -> AsyncIterator[BrowserContext]:
     """A Chromium that nobody has used before."""
     with TemporaryDirectory(prefix="workspaces-chromium-") as profile:
         async with async_playwright() as playwright:
             context = await playwright.chromium.launch_persistent_context(
-                profile, executable_path=CHROMIUM, headless=True, args=QUIET
+                profile,
+                executable_path=CHROMIUM,
+                headless=True,
+                args=[*QUIET, f"--ignore-certificate-errors-spki-list={certificate.pin}"],
             )
             try:
                 yield context
             finally:
                 await context.close()
+
+
+@pytest.fixture
+async def browser(certificate: Certificate) -> AsyncIterator[BrowserContext]:
+    """A person's own browser."""
+    async with open_browser(certificate) as opened:
+        yield opened
 
 
 @dataclass
