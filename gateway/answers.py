@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from auth.model import GitLabFault, GitLabUnavailable, SessionsUnavailable, TokenRefused
-from gateway.pages import CONTENT_SECURITY_POLICY, Link, message_page
+from gateway.pages import CONTENT_SECURITY_POLICY, FOLLOW_POLICY, Link, message_page
 from routing.model import WorkspaceState
 
 _FORMS = ("application/json", "text/html", "text/plain")  # the first of equals is chosen
@@ -232,7 +232,8 @@ def render(answer: Answer, accept: str, request_id: str) -> Rendered:
     if answer.status == 401:
         headers.append(("WWW-Authenticate", 'Workspaces realm="workspaces"'))
     if kind == "text/html":
-        headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+        policy = CONTENT_SECURITY_POLICY if answer.refresh is None else FOLLOW_POLICY
+        headers.append(("Content-Security-Policy", policy))
     return Rendered(answer.status, tuple(headers), _body(answer, kind, request_id).encode())
 
 
@@ -265,6 +266,7 @@ def _body(answer: Answer, kind: str, request_id: str) -> str:
         return message_page(
             title=answer.title,
             text=answer.text,
+            code=answer.code,
             request_id=request_id,
             hint=answer.hint,
             action=answer.action,

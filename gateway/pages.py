@@ -1,7 +1,7 @@
 """The look of every page of the gateway: values in, one complete HTML document out.
 
 Nothing here decides, and nothing here does I/O after import: the templates, the stylesheet and the script are read and
-compiled once. A page needs no second request and works without the one script that one of them brings. Everything that
+compiled once. A page needs no second request and works without the script that some of them bring. Everything that
 varies is escaped by the template engine, and an address that could run something is refused when the value that holds
 it is made.
 """
@@ -71,6 +71,7 @@ def message_page(
     title: str,
     text: str,
     request_id: str,
+    code: str,
     hint: str = "",
     action: Link | None = None,
     submit: Link | None = None,
@@ -78,10 +79,19 @@ def message_page(
 ) -> str:
     """A page that says one thing, and perhaps what to do about it.
 
-    `refresh` is the number of seconds after which the browser asks again. An empty line starts a new paragraph.
+    `refresh` is the number of seconds after which the browser asks again: a script looks whether the answer still has
+    this `code`, and disturbs nobody who reads until it has another; without scripts the page loads itself anew.
+    An empty line starts a new paragraph.
     """
     return _MESSAGE.render(
-        title=title, text=text, hint=hint, action=action, submit=submit, refresh=refresh, request_id=request_id
+        title=title,
+        text=text,
+        hint=hint,
+        action=action,
+        submit=submit,
+        refresh=refresh,
+        code=code,
+        request_id=request_id,
     )
 
 
@@ -104,7 +114,8 @@ def _hash_source(content: str) -> str:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLESHEET = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-_SCRIPT = (_TEMPLATES / "copy.js").read_text(encoding="utf-8")
+_COPY_SCRIPT = (_TEMPLATES / "copy.js").read_text(encoding="utf-8")
+_FOLLOW_SCRIPT = (_TEMPLATES / "follow.js").read_text(encoding="utf-8")
 
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src {_hash_source(_STYLESHEET)}; "
@@ -112,8 +123,11 @@ CONTENT_SECURITY_POLICY = (
 )
 """The header every one of these pages is sent with."""
 
-HOME_POLICY = f"{CONTENT_SECURITY_POLICY}; script-src {_hash_source(_SCRIPT)}"
-"""The same for the page that brings the one script there is."""
+HOME_POLICY = f"{CONTENT_SECURITY_POLICY}; script-src {_hash_source(_COPY_SCRIPT)}"
+"""The same for the home page, whose script copies."""
+
+FOLLOW_POLICY = f"{CONTENT_SECURITY_POLICY}; script-src {_hash_source(_FOLLOW_SCRIPT)}; connect-src 'self'"
+"""The same for a page that asks again."""
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_TEMPLATES),
@@ -124,7 +138,8 @@ _ENVIRONMENT = Environment(
     auto_reload=False,
 )
 _ENVIRONMENT.globals["stylesheet"] = Markup(_STYLESHEET)  # noqa: S704 - our own file, and its hash is in the policy
-_ENVIRONMENT.globals["script"] = Markup(_SCRIPT)  # noqa: S704 - our own file, and its hash is in the policy
+_ENVIRONMENT.globals["copy_script"] = Markup(_COPY_SCRIPT)  # noqa: S704 - as above
+_ENVIRONMENT.globals["follow_script"] = Markup(_FOLLOW_SCRIPT)  # noqa: S704 - as above
 _ENVIRONMENT.get_template("base.html")  # compiled now, so that no first visitor waits for a disk in the event loop
 _MESSAGE = _ENVIRONMENT.get_template("message.html")
 _HOME = _ENVIRONMENT.get_template("home.html")

@@ -126,6 +126,10 @@ class AuthorizationServer:
         self._applications[client_id] = replace(self._applications[client_id], secret_hash=digest(secret))
         return secret
 
+    def trust(self, client_id: str) -> None:
+        """From now on nobody who is signed in here is asked for consent, as an administrator can decide."""
+        self._applications[client_id] = replace(self._applications[client_id], is_trusted=True)
+
     def get_application(self, client_id: str) -> Application | None:
         return self._applications.get(client_id)
 

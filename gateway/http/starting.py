@@ -31,6 +31,7 @@ from routing.model import Route, WorkspaceState
 
 START = RESERVED + b"start"
 FOLLOW = RESERVED + b"starting"
+_YOURS = "It is yours, so you can start it here. That may take some minutes."
 
 
 class StartPages:
@@ -50,7 +51,10 @@ class StartPages:
             return Reply(STOPPED)
         way, cookie = self._entrance.way_back(head)
         button = Link("Start the workspace", f"{START.decode()}?to={way}")
-        return Reply(replace(STOPPED, text="It can be started from here.", submit=button), (cookie,))
+        return Reply(
+            replace(STOPPED, text="It is yours, so you can start it here. That may take some minutes.", submit=button),
+            (cookie,),
+        )
 
     def decide(self, head: RequestHead, route: Route | None) -> Decision:
         """A request to one of the two paths."""
@@ -65,15 +69,16 @@ class StartPages:
         if head.path == START and head.method == b"POST":
             if self._origins.is_cross_site(head, route):
                 return Reply(CROSS_SITE)
-            return Ask(lambda: self._start(head, route, grant))
+            return Ask(lambda: self._start(head, route, grant, url))
         if head.path == FOLLOW and head.method == b"GET":
             return Ask(lambda: self._follow(route, grant, url))
         return Reply(UNKNOWN_WORKSPACE)
 
-    async def _start(self, head: RequestHead, route: Route, grant: Grant) -> Outcome:
+    async def _start(self, head: RequestHead, route: Route, grant: Grant, url: str) -> Outcome:
         progress = await self._starter.start(grant.session_ref, route.workspace.id)
         if answer := _get_failure(progress):
-            return Reply(answer)
+            # This page came of a form, so it must not load itself again.
+            return Reply(replace(answer, refresh=None, action=Link("Try again", url)))
         return Redirect(f"{FOLLOW.decode()}?{head.target.partition(b'?')[2].decode('latin-1')}")
 
     async def _follow(self, route: Route, grant: Grant, url: str) -> Outcome:

@@ -129,7 +129,9 @@ async def _answer_failures(request: web.Request, handler: _Handler) -> web.Strea
         return await handler(request)
     except GitLabFault as fault:
         request.app[PARTS].log.warning("portal.gitlab_failed", request_id=request_id(request), reason=fault.operator)
-        return reply(request, answer_fault(fault))
+        answer = answer_fault(fault)
+        # What came of a form must not load itself again.
+        return reply(request, replace(answer, refresh=answer.retry_after if request.method == "GET" else None))
     except web.HTTPMethodNotAllowed as refusal:
         response = reply(request, BAD_METHOD)
         response.headers["Allow"] = ", ".join(sorted(refusal.allowed_methods))

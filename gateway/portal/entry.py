@@ -23,10 +23,11 @@ from auth.sessions import session_ref
 from gateway.answers import GITLAB_UNAVAILABLE, UNKNOWN_WORKSPACE
 from gateway.portal.parts import PARTS, PortalParts
 from gateway.portal.replies import redirect, reply
-from gateway.portal.sign_in import start_over
+from gateway.portal.sign_in import HOME, start_over
 from routing.model import Route
 
 _ENTER = "/.workspaces-gateway/enter?code="
+_NOTHING_HERE = replace(UNKNOWN_WORKSPACE, action=HOME)
 
 
 async def enter(request: web.Request, session: Session, target: Target, to: str) -> web.Response:
@@ -42,11 +43,11 @@ async def enter(request: web.Request, session: Session, target: Target, to: str)
             code = _entry_code(session, target, route, Visibility.PRIVATE if verdict.workspace else level)
             return redirect(request, origin_of(target.url) + _ENTER + parts.grants.seal_code(code))
         case Unavailable(_, retry_after):
-            return reply(request, replace(GITLAB_UNAVAILABLE, retry_after=retry_after))
+            return reply(request, replace(GITLAB_UNAVAILABLE, retry_after=retry_after, refresh=retry_after))
         case Denied(is_token_refused=True):
-            return await start_over(request, session, to, UNKNOWN_WORKSPACE)
+            return await start_over(request, session, to, _NOTHING_HERE)
         case _:
-            return reply(request, UNKNOWN_WORKSPACE)
+            return reply(request, _NOTHING_HERE)
 
 
 def origin_of(url: str) -> str:

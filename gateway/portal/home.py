@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from auth.access import AccessPolicy
 from auth.model import WorkspaceRecord
+from auth.visibility import is_locked
 from config.settings import Settings
 from gateway.pages import PortView, WorkspaceView
 from routing.model import Route, Workspace, WorkspaceState
@@ -38,7 +39,7 @@ class RouteDirectory(Protocol):
 def workspace_views(
     records: Iterable[WorkspaceRecord], directory: RouteDirectory, policy: AccessPolicy, settings: Settings
 ) -> list[WorkspaceView]:
-    """The person's workspaces that the table knows, by name."""
+    """The person's workspaces that the table knows, by name; of each, the editor comes first."""
     views = []
     for record in sorted(records, key=lambda record: record.name):
         workspace = directory.get_workspace(record.name)
@@ -51,7 +52,10 @@ def workspace_views(
 def _workspace_view(
     record: WorkspaceRecord, workspace: Workspace, routes: Iterable[Route], policy: AccessPolicy, settings: Settings
 ) -> WorkspaceView:
-    ports = tuple(_port_view(route, policy, settings) for route in sorted(routes, key=lambda route: route.port))
+    ports = tuple(
+        _port_view(route, policy, settings)
+        for route in sorted(routes, key=lambda route: (not is_locked(route), route.port))
+    )
     return WorkspaceView(
         workspace.name,
         _state(record, workspace),

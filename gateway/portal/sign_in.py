@@ -31,14 +31,15 @@ from gateway.portal.replies import redirect, reply
 BROWSER_LIFETIME = 30 * 86400
 RESTART_AFTER = 60  # s; a session younger than this that GitLab refuses would only be made, and refused, again
 
+HOME = Link("My workspaces", "/")
+_AGAIN = Link("Sign in again", "/")
 SIGNED_OUT = Answer(
     200,
     "signed_out",
     "You are signed out",
     "The workspaces that you had open in this browser are closed to it.",
-    action=Link("Sign in again", "/"),
+    action=_AGAIN,
 )
-HOME = Link("My workspaces", "/")
 
 
 async def begin(request: web.Request, then: str) -> web.Response:
@@ -104,11 +105,11 @@ def _sign_in_refused(request: web.Request, fault: GitLabFault, *, is_restartable
 def _explain(fault: GitLabFault) -> tuple[str, Answer]:
     match fault:
         case SignInDenied():
-            return "denied", replace(SIGN_IN_DENIED, action=HOME)
+            return "denied", replace(SIGN_IN_DENIED, action=_AGAIN)
         case SignInFailed():
             return "failed", replace(SIGN_IN_FAILED, action=HOME)
         case _:
-            return "unavailable", answer_fault(fault)
+            return "unavailable", replace(answer_fault(fault), action=_AGAIN)
 
 
 def _record(parts: PortalParts, result: str, **facts: object) -> None:

@@ -210,6 +210,14 @@ async def test_a_trusted_application_skips_the_page_when_signed_in(site: Site) -
     assert (await site.ask())[0] == 200
 
 
+async def test_an_application_may_come_to_be_trusted(site: Site) -> None:
+    """From then on the page is skipped for whoever is signed in."""
+    await site.decide()
+    site.gitlab.state.oauth.trust(site.client_id)
+
+    assert (await site.ask())[0] == 302
+
+
 async def test_an_untrusted_application_always_asks(site: Site) -> None:
     """Also a browser that is signed in."""
     await site.decide()

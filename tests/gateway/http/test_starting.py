@@ -128,13 +128,15 @@ async def test_a_stranger_is_asked_who_they_are(live: Live) -> None:
 
 
 async def test_gitlab_away_is_said_and_tried_again(live: Live) -> None:
-    """The page refreshes; nothing was started."""
+    """The page leads back to where the button is, and repeats no form by itself; nothing was started."""
     async with live.person() as ada:
         page = await ada.visit(stopped_url(live), "ada")
         live.world.gitlab.switches[Endpoint.GRAPHQL].fault = Fault.UNAVAILABLE
         answer = await press(live, ada, page)
 
     assert answer.status == 503
+    assert 'http-equiv="refresh"' not in answer.text
+    assert f'href="{stopped_url(live)}"' in answer.text
     assert workspace_of(live).desired_state == "Stopped"
 
 
