@@ -119,7 +119,7 @@ STARTING = Answer(
     503,
     "workspace_starting",
     "This workspace is starting",
-    "It will be here in a moment; this page asks again by itself.",
+    "It will be here in a minute or two.",
     refresh=3,
     retry_after=3,
 )
