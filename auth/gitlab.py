@@ -61,8 +61,8 @@ class GitLabClient(GitLab):
     async def find_user(self, token: SecretStr) -> User:
         reply = await self.calls.ask("user", f"{self.calls.base}/api/v4/user", token=token)
         if reply.status in (401, 403):
-            raise _refusal(reply)
-        return _user(_expect_ok(reply))
+            raise refusal(reply)
+        return parse_user(_expect_ok(reply))
 
     async def find_ownership(self, token: SecretStr, workspace_id: str) -> Ownership:
         asked = workspace_id if _is_id(workspace_id) else NOBODYS_WORKSPACE
@@ -138,7 +138,7 @@ def _expect_ok(reply: Reply) -> dict[str, Any]:
     return reply.find_record()
 
 
-def _refusal(reply: Reply) -> TokenRefused:
+def refusal(reply: Reply) -> TokenRefused:
     """RFC 6750, section 3.1, names the one refusal that another token of the same person would not get."""
     record = reply.get_record()
     if record is not None and record.get("error") == "insufficient_scope":
@@ -146,7 +146,8 @@ def _refusal(reply: Reply) -> TokenRefused:
     return TokenRefused(f"{reply.endpoint} answered {reply.status}")
 
 
-def _user(told: Mapping[str, Any]) -> User:
+def parse_user(told: Mapping[str, Any]) -> User:
+    """A user as the REST API describes them. Raises GitLabUnavailable where it is no user."""
     number, username, state = told.get("id"), told.get("username"), told.get("state")
     if type(number) is not int or not isinstance(username, str) or not isinstance(state, str):
         raise _strange("a user without id, username or state")

@@ -41,3 +41,7 @@ class Remembered(Generic[KeyT, AnswerT]):
             if answer is None:
                 answer = self._known[key] = await ask()
         return answer
+
+    def forget(self, key: KeyT) -> None:
+        """The next one asks again."""
+        self._known.pop(key, None)

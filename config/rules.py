@@ -102,6 +102,9 @@ def _ssh_door(settings: Settings) -> Iterator[Breach]:
         needed = "is needed unless ssh.enabled is false: give a private key here or name one in ssh.host_key_files"
         yield Breach(("ssh.host_key", "ssh.host_key_files", "ssh.enabled"), needed)
     yield from _host_keys(ssh)
+    if ssh.user_ca_files and not settings.auth.service_token.get_secret_value() and not settings.http.enabled:
+        problem = "is needed for ssh.user_ca_files where http.enabled is false: nothing else says whose a workspace is"
+        yield Breach(("auth.service_token", "ssh.user_ca_files", "http.enabled", "ssh.enabled"), problem)
 
 
 def _host_keys(ssh: SshSettings) -> Iterator[Breach]:
@@ -140,7 +143,11 @@ def _is_shared(one: str, other: str) -> bool:
 
 
 def _files(settings: Settings) -> Iterator[Breach]:
-    for path, file in (("auth.ca_file", settings.auth.ca_file), ("routing.file", settings.routing.file)):
+    files = [("auth.ca_file", settings.auth.ca_file), ("routing.file", settings.routing.file)]
+    if settings.ssh.enabled:
+        for name in ("user_ca_files", "host_certificate_files"):
+            files += [(f"ssh.{name}[{index}]", file) for index, file in enumerate(getattr(settings.ssh, name))]
+    for path, file in files:
         if file is not None and not file.is_file():
             yield Breach((path,), f"{str(file)!r} is not a file that can be read")
 

@@ -62,6 +62,9 @@ class AuthSettings(Section):
     """The scheme people use towards the gateway; http is for development only."""
     ca_file: Path | None = None
     """Certificates to trust towards GitLab beside the system's."""
+    service_token: SecretStr = SecretStr("")
+    """A GitLab token with the scope read_api of somebody who may read every workspace, such as an administrator. By it
+    the gateway learns whose a workspace is, whose SSH keys may open it; without it, it learns that from sign-ins."""
     timeout: Seconds = 10
     """For one GitLab call: longer than GitLab's own slow answers, shorter than a person's patience."""
 
@@ -121,6 +124,13 @@ class SshSettings(Section):
     """The private host key itself, PEM or OpenSSH format, without a passphrase."""
     host_key_files: Annotated[tuple[Path, ...], CommaList] = ()
     """Further host keys, one per file, when a client may choose among several types."""
+    host_certificate_files: Annotated[tuple[Path, ...], CommaList] = ()
+    """Host certificates of these keys, one per file; each is offered with the key that it certifies."""
+    user_ca_files: Annotated[tuple[Path, ...], CommaList] = ()
+    """Public keys of the authorities whose user certificates open the workspaces of their principal, one a line."""
+    pod_host_key_change: Literal["warn", "refuse"] = "warn"
+    """What follows when a workspace shows another host key than before: images get new ones when they are built. One
+    that the annotation `workspaces.gitlab.com/ssh-host-key` contradicts is always refused."""
     backend_port: Port = 60022
     """The port of the workspace's sshd, as its Service names it."""
     backend_username: str = "gitlab-workspaces"
@@ -128,6 +138,8 @@ class SshSettings(Section):
     """From accept to a successful login, version exchange and GitLab's answer included."""
     max_auth_tries: Annotated[int, Field(ge=1)] = 3
     """Token checks per connection; a token is pasted, not guessed."""
+    max_key_offers: Annotated[int, Field(ge=1, le=1000)] = 32
+    """Public keys that a connection may offer: an agent with 20 still gets to the prompt for a token."""
     failure_delay: Annotated[float, Field(ge=0)] = 0.5
     """From a refused token to its answer, whatever the reason: guessing is slowed, and nothing is told by time."""
     grant_memory: Seconds = 60
@@ -140,6 +152,20 @@ class SshSettings(Section):
     connect_timeout: Seconds = 5
     handshake_timeout: Seconds = 10
     """For the key exchange and login at the workspace's sshd."""
+    max_channels: Annotated[int, Field(ge=1, le=100_000)] = 512
+    """Open at once on one connection: a browser behind `ssh -D` has some hundred."""
+    forward_local: Switch = True
+    """Whether -L, -D and -W are allowed: connections that the workspace makes for the client."""
+    forward_remote: Switch = True
+    """Whether -R is allowed: ports that the workspace listens on for the client."""
+    forward_sockets: Switch = True
+    """The same for sockets of the workspace's file system, in both directions."""
+    forward_agent: Switch = True
+    forward_x11: Switch = True
+    idle_timeout: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False)] = 0
+    """Without a byte of data in either direction, keepalives not counted, before a session is closed; 0 is never."""
+    max_session: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False)] = 0
+    """From login to the end of a session, whatever happens in it; 0 is for ever."""
     keepalive_interval: Seconds = 30
     keepalive_count: Annotated[int, Field(ge=1)] = 4
     """Unanswered keepalives before a leg counts as dead: two minutes, as OpenSSH users are used to."""

@@ -13,6 +13,7 @@ from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
 from gateway.ports_command import run_ports
 from gateway.ssh.host_keys import HostKeyUnreadable
+from gateway.ssh.keys import AuthorityUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh_config_command import run_ssh_config
 from gateway.telemetry import open_log
@@ -24,6 +25,7 @@ _FAULTS = (
     SettingsError,
     RouteFileError,
     HostKeyUnreadable,
+    AuthorityUnreadable,
     IncompatibleAsyncssh,
     TlsUnusable,
     WorkerFailed,

@@ -22,6 +22,8 @@ from auth.cookies import Cookies
 from auth.gitlab import GitLabClient, open_gitlab
 from auth.grants import Grants
 from auth.login import Login
+from auth.owners import WorkspaceOwners
+from auth.profiles import ProfileClient
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, SessionStore
 from auth.starting import Starter
@@ -126,8 +128,9 @@ class Gateway:
         await stack.enter_async_context(serve_admin(self._listeners.admin, operated))
         gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
         policy = AccessPolicy(gitlab, settings.visibility)
+        owners = WorkspaceOwners(gitlab, ProfileClient(gitlab.calls, self._clock), settings.auth.service_token)
         if settings.http.enabled:
-            self.http = await self._open_http(stack, gitlab, policy)
+            self.http = await self._open_http(stack, gitlab, policy, owners)
         if settings.ssh.enabled:
             portal_url = settings.auth.portal_url if settings.http.enabled else ""
             self.ssh = SshDoor(
@@ -136,13 +139,16 @@ class Gateway:
                 policy,
                 self.metrics,
                 self._log,
+                owners=owners if owners.has_service_token or settings.http.enabled else None,
                 portal_url=portal_url,
                 sockets=self._listeners.ssh,
             )
             await stack.enter_async_context(self.ssh)
         await stack.enter_async_context(_running(writer.follow()))
 
-    async def _open_http(self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy) -> HttpDoor:
+    async def _open_http(
+        self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy, owners: WorkspaceOwners
+    ) -> HttpDoor:
         settings = self._settings
         sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
         sessions = await stack.enter_async_context(self._open_sessions(sealer))
@@ -158,6 +164,7 @@ class Gateway:
             gitlab=gitlab,
             login=login,
             access=policy,
+            owners=owners,
             directory=self.table,
             starter=starter,
             visibility=RouteFileVisibility(self._source.path, self.reload_routes),

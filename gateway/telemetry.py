@@ -49,6 +49,7 @@ class Metrics:
         self.ssh_connections = self._gauge("ssh_connections", "Open SSH connections.", "state")
         self.ssh_attempts = self._counter("ssh_connection_attempts", "SSH connections ended or opened.", "result")
         self.ssh_auth_attempts = self._counter("ssh_auth_attempts", "Authentication attempts.", "method", "result")
+        self.ssh_token_memory = self._counter("ssh_token_memory", "Tokens whose verdict was known, or not.", "result")
         self.ssh_login_seconds = Histogram(
             f"{_PREFIX}_ssh_login_seconds",
             "From accept to a login.",
@@ -56,6 +57,13 @@ class Metrics:
             buckets=_LOGIN_SECONDS,
         )
         self.ssh_dial_failures = self._counter("ssh_pod_dial_failures", "Workspaces without a usable sshd.", "reason")
+        self.ssh_dial_seconds = Histogram(
+            f"{_PREFIX}_ssh_pod_dial_seconds",
+            "From dialling a workspace to being logged in there, or not.",
+            registry=self.registry,
+            buckets=_LOGIN_SECONDS,
+        )
+        self.ssh_pod_key_changes = self._counter("ssh_pod_host_key_changes", "Workspaces with another key.", "result")
         self.ssh_channels = self._counter("ssh_channels_opened", "Channels requested.", "type", "direction")
         self.ssh_bytes = self._counter("ssh_relay_bytes", "Payload bytes relayed.", "direction")
 

@@ -60,6 +60,7 @@ def _workspace(service: WorkspaceService, rules: RoutingRules) -> Workspace:
         agent_id=service.agent_id,
         state=service.state,
         ssh=Endpoint(service.cluster_ip, ssh.port) if ssh else None,
+        ssh_host_key=service.ssh_host_key.strip(),
     )
 
 

@@ -44,6 +44,7 @@ class _WorkspaceEntry(_Entry):
     host_template: str
     address: str
     state: WorkspaceState = WorkspaceState.UNKNOWN
+    ssh_host_key: str = ""
     ports: tuple[_PortEntry, ...]
 
 
@@ -107,6 +108,7 @@ def _service(entry: _WorkspaceEntry, index: int) -> WorkspaceService:
         ports=tuple(ServicePort(port.name, port.port, port.target_port) for port in entry.ports),
         visibility=tuple((port.target_port, port.visibility) for port in entry.ports),
         state=entry.state,
+        ssh_host_key=entry.ssh_host_key,
     )
 
 

@@ -40,6 +40,9 @@ class Workspace:
     state: WorkspaceState
     ssh: Endpoint | None
     """The pod's sshd; None where the Service declares no such port."""
+    ssh_host_key: str = ""
+    """What the annotation `workspaces.gitlab.com/ssh-host-key` says of that sshd, exactly as written: the host keys it
+    may have, or their fingerprints. Empty where nobody says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class WorkspaceService:
     visibility: tuple[tuple[int, str], ...] = ()
     """Declared level by target port."""
     state: WorkspaceState = WorkspaceState.UNKNOWN
+    ssh_host_key: str = ""
+    """The annotation `workspaces.gitlab.com/ssh-host-key`."""
 
     @property
     def key(self) -> str:

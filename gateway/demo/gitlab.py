@@ -133,6 +133,7 @@ class StandInGitLab:
             (Endpoint.SIGN_IN, "GET", "/users/sign_in", oauth.sign_in),
             (Endpoint.USER, "GET", "/api/v4/user", rest.user),
             (Endpoint.TOKEN_SELF, "GET", "/api/v4/personal_access_tokens/self", rest.token_self),
+            (Endpoint.USER_BY_ID, "GET", r"/api/v4/users/{id:\d{1,18}}", rest.user_by_id),
             (Endpoint.USER_KEYS, "GET", "/api/v4/users/{user}/keys", rest.user_keys),
             (Endpoint.GRAPHQL, "POST", "/api/graphql", graphql.post),
             (Endpoint.KEYS_FILE, "GET", r"/{username:[^/]+}.keys", rest.keys_file),

@@ -10,6 +10,7 @@ from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.gitlab_tokens import Token
 
 USER_SCOPES = ("api", "read_api", "read_user")
+PUBLIC_FIELDS = ("id", "username", "name", "state", "locked", "avatar_url", "web_url", "created_at", "bot")
 PER_PAGE = 20
 MAX_PER_PAGE = 100
 
@@ -39,6 +40,22 @@ class RestAPI:
         if caller[0].kind != "personal":
             return web.json_response(NEEDS_PERSONAL_TOKEN, status=400)
         return web.json_response(_token(caller[0]))
+
+    async def user_by_id(self, request: web.Request) -> web.Response:
+        """Somebody's public profile; of the state of their account all callers are told."""
+        if "Authorization" not in request.headers and "PRIVATE-TOKEN" not in request.headers:
+            return web.json_response({"message": "403 Forbidden - Not authorized!"}, status=403)
+        caller = rest_caller(self._state, request)
+        if isinstance(caller, web.Response):
+            return caller
+        token, asker = caller
+        if not token.has_scope(*USER_SCOPES):
+            return insufficient_scope(*USER_SCOPES)
+        user = self._state.get_user(int(request.match_info["id"]))
+        if user is None:
+            return web.json_response({"message": "404 User Not Found"}, status=404)
+        told = self._user(user)
+        return web.json_response(told if asker.admin else {name: told[name] for name in PUBLIC_FIELDS})
 
     async def user_keys(self, request: web.Request) -> web.Response:
         """The keys of somebody's profile. A token is not needed, but a bad one is refused."""

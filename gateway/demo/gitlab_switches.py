@@ -31,6 +31,7 @@ class Endpoint(StrEnum):
     SIGN_IN = "sign_in"
     USER = "user"
     TOKEN_SELF = "token_self"  # noqa: S105 - the name of an endpoint
+    USER_BY_ID = "user_by_id"
     USER_KEYS = "user_keys"
     KEYS_FILE = "keys_file"
     GRAPHQL = "graphql"

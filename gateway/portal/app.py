@@ -36,7 +36,7 @@ from gateway.portal.csrf import form_token
 from gateway.portal.entry import enter, origin_of
 from gateway.portal.home import workspace_views
 from gateway.portal.owner_forms import change_visibility, start_workspace
-from gateway.portal.parts import PARTS, PortalParts, get_session
+from gateway.portal.parts import PARTS, PortalParts, get_session, learn_owner
 from gateway.portal.replies import page, redirect, reply, request_id
 from gateway.portal.sign_in import begin, callback, sign_out, start_over
 
@@ -106,6 +106,7 @@ async def home(request: web.Request) -> web.Response:
         records = await parts.gitlab.find_workspaces(await parts.login.fresh_token(session))
     except TokenRefused:
         return await start_over(request, session, "", SIGN_IN_DENIED)
+    learn_owner(parts, session, records)
     html = home_page(
         username=session.user.username,
         workspaces=workspace_views(records, parts.directory, parts.access, parts.settings),

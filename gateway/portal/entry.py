@@ -21,7 +21,7 @@ from auth.model import (
 )
 from auth.sessions import session_ref
 from gateway.answers import GITLAB_UNAVAILABLE, UNKNOWN_WORKSPACE
-from gateway.portal.parts import PARTS, PortalParts
+from gateway.portal.parts import PARTS, PortalParts, learn_owner
 from gateway.portal.replies import redirect, reply
 from gateway.portal.sign_in import HOME, start_over
 from routing.model import Route
@@ -39,6 +39,7 @@ async def enter(request: web.Request, session: Session, target: Target, to: str)
     _record(parts, session, route, verdict)
     match verdict:
         case Granted() if route is not None:
+            learn_owner(parts, session, [verdict.workspace] if verdict.workspace else [])
             # An owner's way in does not depend on how open the port is.
             code = _entry_code(session, target, route, Visibility.PRIVATE if verdict.workspace else level)
             return redirect(request, origin_of(target.url) + _ENTER + parts.grants.seal_code(code))

@@ -5,7 +5,7 @@ tried, and one that does not look like ours is not even looked up.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -16,7 +16,8 @@ from auth.cookies import Cookies, values
 from auth.gitlab import GitLab
 from auth.grants import Grants
 from auth.login import Login
-from auth.model import Session
+from auth.model import Session, WorkspaceRecord
+from auth.owners import WorkspaceOwners, token_of_session
 from auth.seal import Sealer
 from auth.sessions import SessionStore, session_ref
 from auth.starting import Starter
@@ -40,6 +41,7 @@ class PortalParts:
     gitlab: GitLab
     login: Login
     access: AccessPolicy
+    owners: WorkspaceOwners
     directory: RouteDirectory
     starter: Starter
     visibility: VisibilityStore
@@ -58,6 +60,12 @@ async def get_session(request: web.Request) -> Session | None:
         if session := await parts.sessions.get(session_ref(SecretStr(value))):
             return session
     return None
+
+
+def learn_owner(parts: PortalParts, session: Session, records: Iterable[WorkspaceRecord]) -> None:
+    """GitLab just said that these workspaces are this person's: their SSH keys may open them from now on."""
+    for record in records:
+        parts.owners.learn(record.id, token_of_session(parts.login, parts.sessions, session_ref(session.id)))
 
 
 def browser_ids(request: web.Request) -> list[str]:

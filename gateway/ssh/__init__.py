@@ -5,7 +5,9 @@
 
 `internals` is the one module that touches private names of asyncssh; `selftest` checks at start that they still fit.
 `pump` moves channel data past asyncssh, from key to key (`gcm`), and leaves every other packet to it and the relay.
-`options` says what is negotiated, `host_keys` who the gateway is, `tokens` what can be a token, `verdicts` what GitLab
-said a moment ago, `recheck` whether it still says so, `proxy_protocol` what load balancers say, `crowd` how many may be
-here, `bans` who may not, `limits` what a connection may cost, `parting` how it ends.
+`options` says what is negotiated, `host_keys` who the gateway is, `pod_keys` whether a workspace is still the one it
+was, `tokens` what can be a token, `keys` whom a public key or certificate lets in, `verdicts` what GitLab said a moment
+ago, `states` what keeps a workspace shut, `recheck` whether somebody may still be in, `proxy_protocol` what load
+balancers say, `crowd` how many may be here, `bans` who may not, `limits` what a connection may cost, `parting` how it
+ends.
 """

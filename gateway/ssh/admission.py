@@ -21,16 +21,14 @@ from auth.model import (
     Verdict,
 )
 from gateway.ssh.internals import WorkspaceLeg
+from gateway.ssh.pod_keys import Judgement, PodKey, PodKeys
+from gateway.ssh.states import RUNNING, get_state_of_source, state_of
 from gateway.ssh.upstream import Unreachable, Upstreams
-from gateway.telemetry import Metrics
-from routing.model import Workspace, WorkspaceState
+from gateway.telemetry import Log, Metrics
+from routing.model import Workspace
 
 PERMISSION_DENIED = "Permission denied"
 GITLAB_UNAVAILABLE = "GitLab is not reachable, try again"
-
-_RUNNING = "Running"
-_NO_STATE = frozenset(("", "Unknown"))
-_STATE_OF_SOURCE = {WorkspaceState.STOPPED: "Stopped", WorkspaceState.STARTING: "Starting"}
 
 
 class SshAccess(Protocol):
@@ -45,6 +43,7 @@ class Admitted:
 
     user: str
     upstream: WorkspaceLeg
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +66,25 @@ class TurnedAway:
 class Admission:
     """From a token to a leg into the workspace, or to the reason why not."""
 
-    def __init__(self, access: SshAccess, upstreams: Upstreams, metrics: Metrics, portal_url: str) -> None:
+    def __init__(
+        self,
+        access: SshAccess,
+        upstreams: Upstreams,
+        pod_keys: PodKeys,
+        metrics: Metrics,
+        log: Log,
+        *,
+        portal_url: str = "",
+    ) -> None:
         self._access = access
         self._upstreams = upstreams
+        self._pod_keys = pod_keys
         self._metrics = metrics
+        self._log = log
         self._portal_url = portal_url
 
     async def ask(self, workspace: Workspace | None, token: SecretStr) -> Admitted | Rejected | TurnedAway:
-        """`workspace` is None where the name the client gave belongs to none."""
+        """For a token; `workspace` is None where the name the client gave belongs to none."""
         try:
             verdict = await self._access.decide_workspace(token, workspace.id if workspace else NOBODYS_WORKSPACE)
         except ScopeMissing as fault:
@@ -83,6 +93,10 @@ class Admission:
             return Rejected("token_refused")
         except GitLabFault:
             return TurnedAway("gitlab_unavailable", GITLAB_UNAVAILABLE, asyncssh.DISC_SERVICE_NOT_AVAILABLE)
+        return await self.admit(workspace, verdict)
+
+    async def admit(self, workspace: Workspace | None, verdict: Verdict) -> Admitted | Rejected | TurnedAway:
+        """For a verdict that was already given."""
         match verdict:
             case Unavailable():
                 return TurnedAway("gitlab_unavailable", GITLAB_UNAVAILABLE, asyncssh.DISC_SERVICE_NOT_AVAILABLE)
@@ -92,28 +106,41 @@ class Admission:
                 return await self._enter(workspace, verdict) if workspace else Rejected("unknown_workspace")
 
     async def _enter(self, workspace: Workspace, granted: Granted) -> Admitted | TurnedAway:
-        state = _state(workspace, granted)
-        if state != _RUNNING:
+        state = state_of(workspace, granted)
+        if state != RUNNING:
             return self._not_running(workspace, state)
-        upstream = await self._upstreams.dial(workspace)
+        upstream = await self._dial(workspace)
         if isinstance(upstream, Unreachable):
             self._metrics.ssh_dial_failures.labels(upstream.reason).inc()
-            if workspace.state in _STATE_OF_SOURCE:  # GitLab learns of a pod's end later than we do
-                return self._not_running(workspace, _STATE_OF_SOURCE[workspace.state])
+            self._log.info("ssh.unreachable", workspace=workspace.name, reason=upstream.reason, error=upstream.operator)
+            if state := get_state_of_source(workspace):  # GitLab learns of a pod's end later than we do
+                return self._not_running(workspace, state)
             return TurnedAway(upstream.reason, upstream.person, asyncssh.DISC_BY_APPLICATION)
-        return Admitted(granted.user.username, upstream)
+        key = upstream.get_server_host_key()
+        assert key is not None  # noqa: S101 - without one there is no key exchange, and without that no login
+        judgement = self._pod_keys.judge(workspace, key)
+        warning = self._warn(workspace, judgement) if judgement.verdict is not PodKey.EXPECTED else ""
+        if judgement.is_refused:
+            upstream.kill()
+            return TurnedAway("host_key", warning, asyncssh.DISC_HOST_KEY_NOT_VERIFIABLE)
+        return Admitted(granted.user.username, upstream, warning)
+
+    async def _dial(self, workspace: Workspace) -> WorkspaceLeg | Unreachable:
+        with self._metrics.ssh_dial_seconds.time():
+            return await self._upstreams.dial(workspace)
+
+    def _warn(self, workspace: Workspace, judgement: Judgement) -> str:
+        self._metrics.ssh_pod_key_changes.labels("refused" if judgement.is_refused else "warned").inc()
+        self._log.warning(
+            "audit.ssh_pod_host_key",
+            workspace=workspace.name,
+            verdict=judgement.verdict.value,
+            seen=judgement.seen,
+            expected=judgement.expected,
+        )
+        before = "its annotation says" if judgement.verdict is PodKey.NOT_PINNED else "before"
+        return f"the sshd of workspace {workspace.name} has another host key than {before}"
 
     def _not_running(self, workspace: Workspace, state: str) -> TurnedAway:
         where = f", see {self._portal_url}" if self._portal_url else ""
         return TurnedAway("not_running", f"workspace {workspace.name} is {state}{where}")
-
-
-def is_enterable(granted: Granted) -> bool:
-    """Whether GitLab knows of nothing that keeps the workspace shut."""
-    return granted.workspace is None or granted.workspace.actual_state in (_RUNNING, *_NO_STATE)
-
-
-def _state(workspace: Workspace, granted: Granted) -> str:
-    """GitLab's word, or what the source of routes knows where GitLab has none."""
-    state = granted.workspace.actual_state if granted.workspace else ""
-    return _STATE_OF_SOURCE.get(workspace.state, _RUNNING) if state in _NO_STATE else state

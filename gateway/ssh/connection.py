@@ -8,16 +8,18 @@ import asyncio
 import re
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Protocol
 
 import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
-from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, TurnedAway
+from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, SshAccess, TurnedAway
 from gateway.ssh.crowd import Place
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
+from gateway.ssh.keys import Credential, KeyAccess
 from gateway.ssh.limits import TryBudget
 from gateway.ssh.parting import Parting, make_note, make_printable
 from gateway.ssh.recheck import Entry
@@ -29,7 +31,7 @@ from routing.model import Workspace
 TOO_MANY = "Too many connections"
 FAILED = "The gateway failed, try again"
 
-_GUESSES = frozenset(("token_refused", "denied"))  # what somebody is refused who tries tokens or names
+_GUESSES = frozenset(("token_refused", "denied", "bad_signature"))  # what is refused to whoever tries tokens or names
 _PROMPT = "GitLab token as password: "  # sshpass and asyncssh recognise a prompt by "password"
 _WORKSPACE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label, as the name is that of a Service
 _LOGGED_NAME = 64  # characters of a user name that a log line shows: a valid one is shorter
@@ -52,6 +54,8 @@ class Connection(asyncssh.SSHServer):
         metrics: Metrics,
         log: Log,
         *,
+        access: SshAccess,
+        keys: KeyAccess | None,
         place: Place,
         on_guess: Callable[[], None],
         on_open: Callable[["Connection", Entry], None],
@@ -61,6 +65,8 @@ class Connection(asyncssh.SSHServer):
         self._settings = settings
         self._directory = directory
         self._admission = admission
+        self._access = access
+        self._keys = keys
         self._metrics = metrics
         self._log = log
         self._on_guess = on_guess
@@ -68,7 +74,10 @@ class Connection(asyncssh.SSHServer):
         self._on_end = on_end
         self._started = time.monotonic()
         self._budget = TryBudget(settings.max_auth_tries)
+        self._offers = TryBudget(settings.max_key_offers)
+        self._has_waited = False
         self._checking = asyncio.Lock()
+        self._address = ""
         self._name: str | None = None
         self._workspace: Workspace | None = None
         self._user = ""
@@ -109,6 +118,7 @@ class Connection(asyncssh.SSHServer):
         self._leg = conn
         conn.gone.add_done_callback(self._leg_gone)
         host, port = (*(conn.get_extra_info("peername") or ("", 0)),)[:2]
+        self._address = host
         self._log = self._log.bind(client=f"{host}:{port}")
         self._log.debug("ssh.connected")
         self._metrics.ssh_connections.labels("login").inc()
@@ -148,6 +158,26 @@ class Connection(asyncssh.SSHServer):
     async def validate_kbdint_response(self, _username: str, responses: KbdIntResponse) -> bool:
         return await self._try("keyboard-interactive", responses[0] if len(responses) == 1 else "")
 
+    def public_key_auth_supported(self) -> bool:
+        return self._keys is not None
+
+    async def validate_key(self, blob: bytes, signed: bytes, signature: bytes) -> bool:
+        """What `ClientLeg` asks about a public key: would it do, or, where something is signed, does it."""
+        if self._keys is None or not self._offers.take():
+            raise _no_more_tries()
+        due = time.monotonic() + self._settings.failure_delay
+        async with self._checking:
+            credential = await self._find_credential(self._keys, blob)
+            if credential is None:
+                return await self._pass_over(due)
+            if not signed:
+                return True
+            if credential.has_signed(signed, signature):
+                outcome = await self._enter(self._check_key(self._keys, credential))
+            else:
+                outcome = Rejected("bad_signature")
+        return await self._conclude(credential.method, outcome, due)
+
     def auth_completed(self) -> None:
         assert self._leg is not None and self._upstream is not None and self._entry is not None  # noqa: S101, PT018 - only the admitted get here
         self._place.end_login()
@@ -169,26 +199,63 @@ class Connection(asyncssh.SSHServer):
             raise _no_more_tries()
         due = time.monotonic() + self._settings.failure_delay
         async with self._checking:  # a new request calls the old one off, but its question to GitLab ends first
-            outcome = await self._check(answer)
+            outcome = await self._enter(self._check_token(answer))
+        is_in = await self._conclude(method, outcome, due)
+        if not is_in and self._budget.is_spent:
+            raise _no_more_tries()
+        return is_in
+
+    async def _conclude(self, method: str, outcome: Admitted | Rejected | TurnedAway, due: float) -> bool:
         if isinstance(outcome, Admitted):
+            self._log = self._log.bind(method=method)
             self._metrics.ssh_auth_attempts.labels(method, "granted").inc()
             self._user, self._upstream = outcome.user, outcome.upstream
             outcome.upstream.gone.add_done_callback(self._leg_gone)
+            self._show(outcome.warning)
             return True
         self._refuse(method, outcome)
         if isinstance(outcome, TurnedAway):
             raise asyncssh.DisconnectError(outcome.code, outcome.text)
         await asyncio.sleep(due - time.monotonic())
-        if self._budget.is_spent:
-            raise _no_more_tries()
         return False
 
-    async def _check(self, answer: str) -> Admitted | Rejected | TurnedAway:
+    async def _check_token(self, answer: str) -> Admitted | Rejected | TurnedAway:
         token = parse_token(answer)
         if token is None:
             return Rejected("malformed_token")
+        outcome = await self._admission.ask(self._workspace, token)
+        if isinstance(outcome, Admitted) and self._workspace is not None:
+            self._entry = Entry(partial(self._access.decide_workspace, token, self._workspace.id))
+        return outcome
+
+    async def _check_key(self, keys: KeyAccess, credential: Credential) -> Admitted | Rejected | TurnedAway:
+        if self._workspace is None:
+            return Rejected("unknown_workspace")
+        outcome = await self._admission.admit(self._workspace, await keys.decide(self._workspace, credential))
+        if isinstance(outcome, Admitted):
+            self._entry = Entry(partial(keys.ask, self._workspace, credential))
+        return outcome
+
+    async def _find_credential(self, keys: KeyAccess, blob: bytes) -> Credential | None:
         try:
-            outcome = await self._admission.ask(self._workspace, token)
+            return await keys.find_credential(self._workspace, blob, self._address)
+        except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is: a token may still do
+            self._log.error("ssh.failed", error=_describe(exc))
+            return None
+
+    async def _pass_over(self, due: float) -> bool:
+        """Refuses a key, the first time as late as anything else, so that time does not tell which names exist."""
+        self._metrics.ssh_auth_attempts.labels("publickey", "unknown_key").inc()
+        if not self._has_waited:
+            self._has_waited = True
+            await asyncio.sleep(due - time.monotonic())
+        return False
+
+    async def _enter(
+        self, check: Coroutine[None, None, Admitted | Rejected | TurnedAway]
+    ) -> Admitted | Rejected | TurnedAway:
+        try:
+            outcome = await check
         except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is, is this connection's alone
             self._log.error("ssh.failed", error=_describe(exc))
             return TurnedAway("internal", FAILED, asyncssh.DISC_BY_APPLICATION)
@@ -197,7 +264,6 @@ class Connection(asyncssh.SSHServer):
         if not self._place.take_session(outcome.user, self._workspace.uid):
             outcome.upstream.kill()
             return TurnedAway("too_many", TOO_MANY)
-        self._entry = Entry(token, self._workspace.id)
         return outcome
 
     def _refuse(self, method: str, outcome: Rejected | TurnedAway) -> None:
@@ -207,8 +273,12 @@ class Connection(asyncssh.SSHServer):
         if outcome.reason in _GUESSES:
             self._on_guess()
         banner = outcome.text if isinstance(outcome, TurnedAway) else outcome.banner
-        if banner and self._leg is not None:
-            self._leg.send_auth_banner(banner + "\r\n")
+        self._show(banner)
+
+    def _show(self, text: str) -> None:
+        """To the person, where there is something to say; only before the login succeeds can it be shown at all."""
+        if text and self._leg is not None:
+            self._leg.send_auth_banner(text + "\r\n")
 
     # The end
 

@@ -1,4 +1,4 @@
-"""The gateway's private host keys: read from the settings, and proved to clients that ask.
+"""The gateway's private host keys and their certificates: read from the settings, and proved to clients that ask.
 
 Nothing here ever shows what a key consists of.
 """
@@ -9,19 +9,36 @@ from pathlib import Path
 
 import asyncssh
 from asyncssh.packet import SSHPacket, String
+from asyncssh.public_key import CERT_TYPE_HOST, SSHOpenSSHCertificate
 
 from config.settings import SshSettings
 
 _REQUEST_SUCCESS, _REQUEST_FAILURE = bytes((81,)), bytes((82,))  # RFC 4254 section 4
 _RSA = b"ssh-rsa"
 
+HostKey = asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]
+"""A key, alone or with a certificate of it."""
+
 
 class HostKeyUnreadable(Exception):
     """A host key cannot be used. The text names where it came from, and never its content."""
 
 
-def load_host_keys(settings: SshSettings) -> list[asyncssh.SSHKey]:
-    """Every configured key, the one of `ssh.host_key` first."""
+def load_host_keys(settings: SshSettings) -> list[HostKey]:
+    """Every configured key, the one of `ssh.host_key` first, then those that are certified."""
+    keys = _load_keys(settings)
+    by_public = {key.public_data: key for key in keys}
+    certified: list[HostKey] = []
+    for path in settings.host_certificate_files:
+        certificate = _parse_certificate(_read(path), path)
+        key = by_public.get(certificate.key.public_data)
+        if key is None:
+            raise HostKeyUnreadable(f"{path} certifies none of the host keys")
+        certified.append((key, certificate))
+    return [*certified, *keys]
+
+
+def _load_keys(settings: SshSettings) -> list[asyncssh.SSHKey]:
     keys = []
     if settings.host_key.get_secret_value():
         keys.append(_parse(settings.host_key.get_secret_value(), "ssh.host_key"))
@@ -56,6 +73,26 @@ def _parse(text: str, source: str) -> asyncssh.SSHKey:
     raise HostKeyUnreadable(f"{source} {problem}")  # outside of the handlers: no cause may carry a piece of the key
 
 
+def _parse_certificate(text: str, path: Path) -> SSHOpenSSHCertificate:
+    try:
+        certificate = asyncssh.import_certificate(text)
+    except (asyncssh.KeyImportError, ValueError):
+        certificate = None
+    if not isinstance(certificate, SSHOpenSSHCertificate) or not _is_for_hosts(certificate):
+        raise HostKeyUnreadable(f"{path} is no host certificate, as `ssh-keygen -h -s CA -I NAME KEY` makes it")
+    return certificate
+
+
+def _is_for_hosts(certificate: SSHOpenSSHCertificate) -> bool:
+    """Also where it has expired: as with sshd, that is for clients to complain about, who then look at the key."""
+    packet = SSHPacket(certificate.public_data)  # its form is in OpenSSH's PROTOCOL.certkeys
+    fields = 1 if b"ed25519" in packet.get_string() else 2  # of the public key, after a nonce
+    for _ in range(1 + fields):
+        packet.get_string()
+    packet.get_uint64()  # the serial number
+    return packet.get_uint32() == CERT_TYPE_HOST
+
+
 def prove_host_keys(
     blobs: SSHPacket,
     keys: Mapping[bytes, asyncssh.SSHKeyPair],
@@ -64,7 +101,8 @@ def prove_host_keys(
 ) -> bytes:
     """The answer to hostkeys-prove-00@openssh.com (OpenSSH's PROTOCOL file, section 2.5).
 
-    `negotiated` is the key of the key exchange: OpenSSH wants RSA proofs by the algorithm of that, where it was RSA.
+    `negotiated` is the key of the key exchange: OpenSSH wants RSA proofs by the algorithm of that, where it was RSA,
+    certified or not.
     """
     asked: list[bytes] = []
     while blobs:

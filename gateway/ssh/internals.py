@@ -1,7 +1,6 @@
 """The two legs of a relayed connection, built on private names of asyncssh. No other module touches those names.
 
-May live here: overrides of asyncssh's connection classes, with the reason for each. What a packet means is `relay`'s
-matter, who may log in is `admission`'s. `selftest` checks at start that this asyncssh still fits.
+Overrides of its classes live here, each with its reason; what a packet means is `relay`'s matter.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ from asyncssh.packet import SSHPacket, String
 from gateway.ssh import limits
 from gateway.ssh.gcm import GcmCipher
 from gateway.ssh.host_keys import prove_host_keys
+from gateway.ssh.keys import JudgesKeys
 from gateway.ssh.parting import Linger, Parting, make_printable
 from gateway.ssh.tokens import with_clean_password
 
@@ -369,6 +369,10 @@ class ClientLeg(Leg, asyncssh.SSHServerConnection):
         if self._proofs > limits.PROOFS_MAX:
             raise asyncssh.ProtocolError("Too many requests to prove host keys")
         return prove_host_keys(blobs, self._all_server_host_keys, self._session_id, self.get_server_host_key())
+
+    async def validate_public_key(self, _username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+        signed = String(self._session_id) + msg if msg else b""  # verified before the owner lets anybody in
+        return isinstance(self._owner, JudgesKeys) and await self._owner.validate_key(key_data, signed, signature)
 
     async def reload_config(self) -> None:
         """Nothing: asyncssh would build all options anew, in a thread, for each user name."""

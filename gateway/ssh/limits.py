@@ -54,6 +54,12 @@ TOKEN_LENGTH = 4096
 VERDICTS_MAX = 10_000
 """Verdicts that are remembered, about 500 B each: every user of a large instance within a minute."""
 
+OWNERS_MAX = 10_000
+"""Owners that are remembered for their keys, 1 kB each with ten keys: every workspace of a large instance."""
+
+POD_KEYS_MAX = 100_000
+"""Host keys of workspaces that are remembered, about 300 B each; with more the longest unused is seen afresh."""
+
 BANS_MAX = 100_000
 """Addresses whose failures are remembered, about 400 B each; with more the longest unseen are forgotten."""
 

@@ -1,12 +1,10 @@
 """Asks GitLab again about those who are in, so that whoever loses the right to a workspace loses the session too."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
-from auth.model import Denied, Granted, TokenRefused, Unavailable
-from gateway.ssh.admission import SshAccess
+from auth.model import Denied, Granted, TokenRefused, Unavailable, Verdict
 from gateway.telemetry import Log
 
 WITHDRAWN = "Access to the workspace was withdrawn"
@@ -16,18 +14,16 @@ _REFUSALS = 2  # one may be the hiccup of a GitLab that is being upgraded; two, 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """By which token somebody is in which workspace."""
+    """How somebody came to be in a workspace."""
 
-    token: SecretStr
-    workspace_id: str
+    ask: Callable[[], Awaitable[Verdict]]
+    """Has GitLab itself say whether that still leads in, and not what is remembered of it."""
 
 
 class Recheck:
     """Watches over entries."""
 
-    def __init__(self, access: SshAccess, interval: float, log: Log) -> None:
-        """`access` is to be asked itself, not what is remembered of it."""
-        self._access = access
+    def __init__(self, interval: float, log: Log) -> None:
         self._interval = interval
         self._log = log
 
@@ -43,7 +39,7 @@ class Recheck:
     async def _is_refused(self, entry: Entry) -> bool | None:
         """None if nobody could say."""
         try:
-            verdict = await self._access.decide_workspace(entry.token, entry.workspace_id)
+            verdict = await entry.ask()
         except TokenRefused:
             return True
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is no reason to end somebody's work

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
@@ -19,7 +20,9 @@ from gateway.ssh.crowd import Crowd
 from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
 from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
 from gateway.ssh.internals import ClientLeg
+from gateway.ssh.keys import KeyAccess, Owners, load_authorities
 from gateway.ssh.options import client_leg_options
+from gateway.ssh.pod_keys import PodKeys
 from gateway.ssh.recheck import WITHDRAWN, Entry, Recheck
 from gateway.ssh.selftest import check_asyncssh
 from gateway.ssh.upstream import Upstreams
@@ -43,6 +46,7 @@ class SshDoor:
         metrics: Metrics,
         log: Log,
         *,
+        owners: Owners | None = None,
         portal_url: str = "",
         sockets: Sequence[socket.socket] = (),
     ) -> None:
@@ -50,12 +54,17 @@ class SshDoor:
         self._directory = directory
         self._metrics = metrics
         self._log = log
-        self._admission = Admission(RememberedAccess(access, settings), Upstreams(settings), metrics, portal_url)
-        self._recheck = Recheck(access, settings.recheck_interval, log)
+        self._access = access
+        remembered = RememberedAccess(access, settings, metrics)
+        pod_keys = PodKeys(settings.pod_host_key_change)
+        self._admission = Admission(remembered, Upstreams(settings), pod_keys, metrics, log, portal_url=portal_url)
+        authorities = load_authorities(settings)
+        self._keys = KeyAccess(owners, authorities, settings, time.monotonic) if owners is not None else None
+        self._recheck = Recheck(settings.recheck_interval, log)
         self._watchers = asyncio.TaskGroup()
         self._following: asyncio.Task[None] | None = None
         self._watches: dict[Connection, asyncio.Task[None]] = {}
-        self._key_files = FileWatch(*settings.host_key_files)
+        self._key_files = FileWatch(*settings.host_key_files, *settings.host_certificate_files)
         self._key_files.mark()
         self._options = client_leg_options(settings, load_host_keys(settings))
         self._sockets = sockets
@@ -149,6 +158,8 @@ class SshDoor:
             self._admission,
             self._metrics,
             self._log,
+            access=self._access,
+            keys=self._keys,
             place=place,
             on_guess=partial(self._note_guess, peer.address),
             on_open=self._watch,

@@ -17,7 +17,9 @@ from auth.model import Granted, TokenRefused, Unavailable, Verdict
 from auth.remembered import Remembered
 from config.settings import SshSettings
 from gateway.ssh import limits
-from gateway.ssh.admission import SshAccess, is_enterable
+from gateway.ssh.admission import SshAccess
+from gateway.ssh.states import is_enterable
+from gateway.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,11 @@ class _Refused:
 class RememberedAccess:
     """Answers as the access behind it did a moment ago, and never asks it the same question twice at once."""
 
-    def __init__(self, access: SshAccess, settings: SshSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, access: SshAccess, settings: SshSettings, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._access = access
+        self._metrics = metrics
         self._settings = settings
         self._secret = secrets.token_bytes(32)
         self._known: Remembered[bytes, Verdict | _Refused] = Remembered(limits.VERDICTS_MAX, self._lifetime, clock)
@@ -42,7 +47,9 @@ class RememberedAccess:
 
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
         """Raises what the access raises."""
-        outcome = await self._known.find(self._key(token, workspace_id), lambda: self._ask(token, workspace_id))
+        key = self._key(token, workspace_id)
+        self._metrics.ssh_token_memory.labels("miss" if self._known.get(key) is None else "hit").inc()
+        outcome = await self._known.find(key, lambda: self._ask(token, workspace_id))
         if isinstance(outcome, _Refused):
             raise outcome.kind(outcome.operator)
         return outcome

@@ -47,8 +47,8 @@ def test_secrets_are_known_by_their_type() -> None:
     """Every setting that holds a secret is recognised as one."""
     secrets = {name.path for name in describe_settings() if name.is_secret}
 
-    ours = {"auth.client_secret", "auth.signing_key", "auth.previous_signing_keys", "ssh.host_key", "sessions.password"}
-    assert secrets == ours
+    auth = {f"auth.{name}" for name in ("client_secret", "service_token", "signing_key", "previous_signing_keys")}
+    assert secrets == {*auth, "ssh.host_key", "sessions.password"}
 
 
 def test_help_lists_every_setting() -> None:

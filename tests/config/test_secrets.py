@@ -12,7 +12,7 @@ Load = Callable[..., Settings]
 
 SECRET = "hunter2hunter2hunter2"
 KEY_TEXT = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}\n-----END OPENSSH PRIVATE KEY-----\n"
-SETTINGS = ["client_secret", "signing_key", "previous_signing_keys"]
+SETTINGS = ["client_secret", "service_token", "signing_key", "previous_signing_keys"]
 
 
 def everything_said(error: BaseException) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
-from asyncssh.packet import SSHPacket, String
 
 from config.settings import SshSettings
 from gateway.ssh import limits
@@ -18,6 +17,7 @@ from gateway.ssh.crowd import Crowd, Place
 from gateway.ssh.doorstep import FULL, Doorstep, Peer
 from gateway.ssh.host_keys import load_host_keys
 from gateway.ssh.internals import ClientLeg, WorkspaceLeg
+from gateway.ssh.keys import with_whole_signature
 from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.relay import Relay
 from gateway.ssh.upstream import Upstreams
@@ -142,24 +142,13 @@ class Visit(asyncssh.SSHServer):
         return ""  # of a certificate's authority: they speak of certificates
 
 
-def with_whole_signature(key: bytes, signature: bytes) -> bytes:
-    """An RSA signature with the zeros that PuTTY leaves out at its front, once in 256 times, and OpenSSH puts back."""
-    packet = SSHPacket(key)
-    if not signature or packet.get_string() != b"ssh-rsa":
-        return signature
-    packet.get_mpint()
-    modulus = packet.get_mpint()
-    parts = SSHPacket(signature)
-    algorithm, number = parts.get_string(), parts.get_string()
-    return String(algorithm) + String(number.rjust((modulus.bit_length() + 7) // 8, b"\0"))
-
-
 class _KeyLeg(ClientLeg):
     """The client's leg, which goes on to the sshd once a key has signed."""
 
     async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
-        if not await super().validate_public_key(username, key_data, msg, with_whole_signature(key_data, signature)):
-            return False
+        whole = with_whole_signature(key_data, signature)
+        if not await asyncssh.SSHServerConnection.validate_public_key(self, username, key_data, msg, whole):
+            return False  # by authorized keys, where the gateway's own leg goes by a profile
         visit = self.get_owner()
         assert isinstance(visit, Visit)
         return not msg or await visit.enter(username, key_data)  # without a message the client only asks

@@ -212,6 +212,22 @@ async def test_a_page_holds_at_most_100(site: Site) -> None:
     assert len((await site.get("/api/v4/users/ada/keys?per_page=1000"))[1]) == 100
 
 
+async def test_a_profile_shows_the_state_of_its_account_to_everybody_with_a_token(site: Site) -> None:
+    """A blocked user is still found, and said to be blocked; only an administrator is told who is external."""
+    someone = site.state.add_token(site.state.add_user("grace"), ["read_api"])
+    root = site.state.add_token(site.state.add_user("root", admin=True))
+    site.state.block(site.user)
+    path = f"/api/v4/users/{site.user.id}"
+
+    assert (await site.get(path))[0] == 403
+    status, told = await site.get(path, someone)
+    assert (status, told["username"], told["state"], told["bot"]) == (200, "ada", "blocked", False)
+    assert "external" not in told
+    assert (await site.get(path, root))[1]["external"] is False
+    assert (await site.get("/api/v4/users/999", someone)) == (404, {"message": "404 User Not Found"})
+    assert (await site.get(path, site.state.add_token(site.state.add_user("no"), ["openid"])))[0] == 403
+
+
 async def test_keys_of_nobody_are_not_found(site: Site) -> None:
     """404 by the API and by the file."""
     assert await site.get("/api/v4/users/nobody/keys") == (404, {"message": "404 User Not Found"})

@@ -21,6 +21,8 @@ from auth.gitlab import open_gitlab
 from auth.grants import Grants, new_nonce, nonce_hash
 from auth.login import Login
 from auth.model import EntryCode, Target, Visibility
+from auth.owners import WorkspaceOwners
+from auth.profiles import ProfileClient
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, session_ref
 from auth.starting import Starter
@@ -189,6 +191,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
                 gitlab=client,
                 login=login,
                 access=AccessPolicy(client, VisibilitySettings()),
+                owners=WorkspaceOwners(client, ProfileClient(client.calls, clock), SecretStr("")),
                 directory=table,
                 starter=Starter(client, login, sessions),
                 visibility=RouteFileVisibility(tmp_path / "routes.yaml", lambda: None),

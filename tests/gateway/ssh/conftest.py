@@ -21,6 +21,7 @@ from auth.model import Denied, Granted, TokenRefused, User, Verdict, WorkspaceRe
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
+from gateway.ssh.keys import Owners
 from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.parting import Parting
 from gateway.ssh.server import SshDoor
@@ -275,14 +276,17 @@ class Bench:
     async def open_sshd(self) -> WorkspaceSshd:
         return await self._stack.enter_async_context(WorkspaceSshd())
 
-    async def open_door(self, ssh: Endpoint | None, *, portal_url: str = "", **settings: Any) -> Gateway:
+    async def open_door(
+        self, ssh: Endpoint | None, *, portal_url: str = "", owners: Owners | None = None, **settings: Any
+    ) -> Gateway:
         """A door to one workspace whose sshd is at this address."""
         workspace = Workspace("7", "uid-7", WORKSPACE, "ns", "1", WorkspaceState.RUNNING, ssh)
         directory, access, metrics, log = Directory({WORKSPACE: workspace}), Access(), Metrics(), io.StringIO()
         key = SecretStr(self._host_key.export_private_key().decode())
         changes = {"host_key": key, "failure_delay": 0.01, **settings}
         chosen = SshSettings(address=LOOPBACK, **changes).model_copy(update={"port": 0})  # any free one
-        door = SshDoor(chosen, directory, access, metrics, open_log("debug", log), portal_url=portal_url)
+        told = open_log("debug", log)
+        door = SshDoor(chosen, directory, access, metrics, told, owners=owners, portal_url=portal_url)
         await self._stack.enter_async_context(door)
         self._write_known_hosts(door)
         return Gateway(door, directory, access, metrics, log, self._folder)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import traceback
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -96,3 +97,57 @@ async def test_every_type_of_key_is_used_and_announced(bench: Bench, sshd: Works
         assert (done.code, "bad signature" in done.err) == (0, False), done.err
         assert f"host key algorithm: {alg}" in done.err
     assert (await gateway.ssh("-o", "HostKeyAlgorithms=ssh-rsa", "true")).code == 255
+
+
+def certify(key: asyncssh.SSHKey, path: Path, authority: asyncssh.SSHKey, **options: Any) -> Path:
+    authority.generate_host_certificate(key, "gateway", **options).write_certificate(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
+async def test_a_client_that_knows_only_the_authority_trusts_a_certified_key(
+    bench: Bench, sshd: WorkspaceSshd, tmp_path: Path, kind: str
+) -> None:
+    authority, key = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key(kind)
+    key.write_private_key(tmp_path / "key")
+    files = (certify(key, tmp_path / "key-cert.pub", authority, principals=[LOOPBACK]),)
+    gateway = await bench.open_door(
+        Endpoint(LOOPBACK, sshd.port),
+        host_key=SecretStr(""),
+        host_key_files=(tmp_path / "key",),
+        host_certificate_files=files,
+    )
+    known_hosts = gateway.folder / "known_hosts"
+    known_hosts.write_text(f"@cert-authority [{LOOPBACK}]:{gateway.door.port} {authority.export_public_key().decode()}")
+    by_certificate = await gateway.ssh("-v", "-o", "UpdateHostKeys=yes", "echo in")
+    known_hosts.write_text(f"[{LOOPBACK}]:{gateway.door.port} {key.export_public_key().decode()}")
+    by_key = await gateway.ssh("-v", "-o", "UpdateHostKeys=yes", "echo in")
+
+    assert (by_certificate.out, by_key.out) == (b"in\n", b"in\n"), by_certificate.err
+    assert "-cert-v01@openssh.com" in by_certificate.err.partition("host key algorithm: ")[2].splitlines()[0]
+    assert "bad signature" not in by_certificate.err + by_key.err
+
+
+def test_a_certificate_that_fits_no_key_or_no_host_is_named(tmp_path: Path) -> None:
+    authority, key, other = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(3))
+    key.write_private_key(tmp_path / "key")
+    authority.generate_user_certificate(key, "me", principals=["me"]).write_certificate(tmp_path / "user")
+    (tmp_path / "text").write_text("no certificate")
+    cases = {
+        certify(other, tmp_path / "other", authority): "certifies none of the host keys",
+        tmp_path / "user": "is no host certificate",
+        tmp_path / "text": "is no host certificate",
+        tmp_path / "absent": "No such file",
+    }
+    for path, problem in cases.items():
+        settings = SshSettings(host_key_files=(tmp_path / "key",), host_certificate_files=(path,))
+        with pytest.raises(HostKeyUnreadable, match=f"{path}.*{problem}"):
+            load_host_keys(settings)
+
+
+def test_an_expired_certificate_is_the_clients_to_judge(tmp_path: Path) -> None:
+    authority, key = (asyncssh.generate_private_key("ssh-rsa") for _ in range(2))
+    key.write_private_key(tmp_path / "key")
+    path = certify(key, tmp_path / "old", authority, valid_after="-2h", valid_before="-1h")
+
+    assert len(load_host_keys(SshSettings(host_key_files=(tmp_path / "key",), host_certificate_files=(path,)))) == 2

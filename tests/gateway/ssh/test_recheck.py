@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterator
 
 import pytest
-from pydantic import SecretStr
 
 from auth.model import Denied, GitLabUnavailable, Granted, TokenRefused, Unavailable, User, Verdict
 from gateway.demo.sshd import WorkspaceSshd
@@ -14,7 +13,6 @@ from gateway.telemetry import open_log
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, Bench
 
-ENTRY = Entry(SecretStr("glpat-a"), "7")
 YES = Granted(User(1, "ada"))
 NO = Denied("no longer the owner")
 REFUSED = TokenRefused("401")
@@ -28,7 +26,7 @@ class Answers:
         self._answers: Iterator[Verdict | Exception] = iter(answers)
         self.ran_out = asyncio.Event()
 
-    async def decide_workspace(self, _token: SecretStr, _workspace_id: str) -> Verdict:
+    async def ask(self) -> Verdict:
         answer = next(self._answers, None)
         if answer is None:
             self.ran_out.set()
@@ -39,8 +37,8 @@ class Answers:
         return answer
 
 
-def watch(answers: Answers) -> Recheck:
-    return Recheck(answers, 0.001, open_log("error", io.StringIO()))
+async def wait_withdrawn(answers: Answers) -> None:
+    await Recheck(0.001, open_log("error", io.StringIO())).wait_withdrawn(Entry(answers.ask))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +48,7 @@ def watch(answers: Answers) -> Recheck:
 )
 async def test_two_refusals_with_no_yes_between_them_end_it(answers: tuple[Verdict | Exception, ...]) -> None:
     async with asyncio.timeout(PATIENCE):
-        await watch(Answers(*answers)).wait_withdrawn(ENTRY)
+        await wait_withdrawn(Answers(*answers))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +59,7 @@ async def test_two_refusals_with_no_yes_between_them_end_it(answers: tuple[Verdi
 async def test_nothing_less_ends_it(answers: tuple[Verdict | Exception, ...]) -> None:
     asked = Answers(*answers)
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-        waiting = group.create_task(watch(asked).wait_withdrawn(ENTRY))
+        waiting = group.create_task(wait_withdrawn(asked))
         await asked.ran_out.wait()
         assert not waiting.done()
         waiting.cancel()

@@ -11,6 +11,7 @@ from auth.model import Denied, Granted, ScopeMissing, TokenRefused, Unavailable,
 from config.settings import SshSettings
 from gateway.ssh import limits
 from gateway.ssh.verdicts import RememberedAccess
+from gateway.telemetry import Metrics
 from tests.gateway.ssh.conftest import PATIENCE, TOKEN, Access, Gateway
 
 TOKEN_OF_ADA = SecretStr(TOKEN)
@@ -45,7 +46,7 @@ class Memory:
 @pytest.fixture
 def memory() -> Memory:
     access, clock = Access(), Clock()
-    return Memory(access, clock, RememberedAccess(access, SETTINGS, clock))
+    return Memory(access, clock, RememberedAccess(access, SETTINGS, Metrics(), clock))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ async def test_a_fault_of_the_gateway_is_not_remembered(memory: Memory) -> None:
 
 async def test_what_is_remembered_holds_no_token() -> None:
     token = SecretStr("glpat-in-no-memory")
-    memory = Memory(access := Access(), Clock(), RememberedAccess(access, SETTINGS))
+    memory = Memory(access := Access(), Clock(), RememberedAccess(access, SETTINGS, Metrics()))
     for answer in (Granted(User(1, "ada")), TokenRefused("401")):
         access.answer = answer
         await memory.ask(token)
