@@ -42,6 +42,8 @@ class Reply:
     endpoint: str
     status: int
     body: bytes
+    location: str = ""
+    """Where a redirect leads, which nothing here follows."""
 
     @property
     def is_redirect(self) -> bool:
@@ -117,7 +119,8 @@ class Calls:
                 self._http.request(method, url, allow_redirects=False, **content) as response,
             ):
                 body = await _read(endpoint, response)
-                return Reply(endpoint, response.status, body), _retry_after(response.headers.get("Retry-After", ""))
+                reply = Reply(endpoint, response.status, body, response.headers.get("Location", ""))
+                return reply, _retry_after(response.headers.get("Retry-After", ""))
         except TimeoutError as exc:
             raise GitLabUnavailable(f"{endpoint} did not answer within {self._timeout:g} s") from exc
         except aiohttp.ServerDisconnectedError as exc:

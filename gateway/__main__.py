@@ -1,4 +1,4 @@
-"""The command line: `python -m gateway serve | ports | ssh-config | demo`."""
+"""The command line: `python -m gateway serve | check | ports | ssh-config | demo`."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ import uvloop
 
 from config.load import SettingsError, environment, load_settings, settings_help
 from gateway.app import CannotStart, serve
+from gateway.check.command import run_check_command
 from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
 from gateway.ports_command import run_ports
@@ -34,11 +35,13 @@ _FAULTS = (
 
 USAGE = """\
 usage: python -m gateway serve --config FILE [--SETTING VALUE ...]
+       python -m gateway check --config FILE [--workspace NAME] [--json] [--SETTING VALUE ...]
        python -m gateway ports list | set WORKSPACE PORT private|internal|public
        python -m gateway ssh-config [WORKSPACE ...]
        python -m gateway demo [--check [--json]] [--http-port N] [--ssh-port N] [--admin-port N]
 
   serve   run the gateway; `serve --help` lists every setting with its flag, variable and default
+  check   look whether all of it works, from GitLab to a workspace's ports, and say what to do; `check --help`
   ports   list the ports of your workspaces, or change who may open one; `ports --help`
   ssh-config  print what ~/.ssh/config needs for your workspaces
   demo    run the gateway on embedded stand-ins, for this machine alone; `--check` drives it as its users would
@@ -53,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
             return _serve(rest)
         case "worker":
             return _work(*rest)
+        case "check":
+            return run_check_command(rest)
         case "demo":
             return _demo(rest)
         case "ports":

@@ -5,15 +5,14 @@ read.
 """
 
 import getpass
-import socket
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
+
+from gateway.names import LocalhostResolver
 
 TOKEN_VARIABLE = "WORKSPACES_TOKEN"  # noqa: S105 - the name of the variable, not a token
 PORTAL_VARIABLE = "WORKSPACES_PORTAL"
@@ -26,15 +25,6 @@ _SECONDS = 30  # GitLab is asked once or twice on the way
 
 class Refused(Exception):
     """The portal said no, or nothing that could be understood."""
-
-
-class _Resolver(ThreadedResolver):
-    """Leads names under .localhost to this machine (RFC 6761, section 6.3), which not every system does by itself."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return await super().resolve("localhost" if host.endswith(".localhost") else host, port, family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +46,7 @@ class PortalCalls:
         try:
             async with (
                 aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(resolver=_Resolver()),
+                    connector=aiohttp.TCPConnector(resolver=LocalhostResolver()),
                     timeout=aiohttp.ClientTimeout(total=_SECONDS),
                     trust_env=True,
                 ) as http,

@@ -1,0 +1,26 @@
+"""Can the gateway read where the workspaces are?"""
+
+from gateway.check.model import Finding, fault, ok
+from gateway.check.site import Site
+from routing.discovery import RoutingRules
+from routing.file import RouteFile, RouteFileError
+
+
+async def look_at_routes(site: Site) -> Finding:
+    """All of them, by the rules of the gateway; the steps after this one know the workspaces by it."""
+    settings = site.settings
+    if settings.routing.file is None:
+        raise AssertionError("the settings allow no gateway without routing.file")
+    portal = settings.auth.portal_host if settings.http.enabled else ""
+    rules = RoutingRules(portal, settings.routing.zones, settings.ssh.backend_port)
+    try:
+        change, refusals = RouteFile(settings.routing.file, rules).read()
+    except RouteFileError as exc:
+        return fault(" ".join(str(exc).split("\n")), "mend the file; the README shows what it holds")
+    conflicts = site.table.apply(change).conflicts
+    known = f"{len(site.table.workspaces)} workspaces with {len(site.table)} hosts"
+    refused = [f"{refusal.key}: {refusal.reason}" for refusal in refusals]
+    refused += [f"{conflict.name} of {conflict.refused} is {conflict.holder}'s" for conflict in conflicts]
+    if refused:
+        return fault(f"{known}, and refused: {'; '.join(refused)}", "mend what is named; the rest works")
+    return ok(known)
