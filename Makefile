@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh bench-http lint clean
+.PHONY: help demo test test-openssh bench-http bench-ssh lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo 'make test-openssh  the tests of OpenSSH itself and ssh-audit, through the gateway; about ten minutes, root, Debian'
 	@echo 'make lint   ruff and mypy alone'
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
+	@echo 'make bench-ssh  the SSH door beside a plain relay, about eight minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make clean  removes everything that make has made'
 
 # With a terminal, the demo gets Ctrl-C to itself (bash -m), so that it ends in good order and make does not complain.
@@ -30,6 +31,10 @@ test-openssh: .venv/.installed-dev .venv/.installed-openssh
 bench-http: .venv/.installed-bench
 	@tests/bench/programs
 	@$(PYTHON) -m tests.bench.http_bench
+
+bench-ssh: .venv/.installed-dev
+	@.ci/debian-packages
+	@$(PYTHON) -m tests.bench.ssh_bench
 
 lint: .venv/.installed-dev
 	@$(PYTHON) -m ruff check

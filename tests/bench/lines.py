@@ -10,24 +10,12 @@ from itertools import product
 
 from tests.bench import load
 from tests.bench.peers import Peer, Site
+from tests.bench.report import Sample
 
 MEASURE_SECONDS = 3.0
 WARM_SECONDS = 1.0
 TUNNELS = 5000
 ROUTES = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One measured figure."""
-
-    line: str
-    metric: str
-    peer: str
-    round: int
-    value: float
-    cpu_us: float | None = None
-    """Processor time of the proxy per unit of work, in microseconds: what remains true on a busy machine."""
 
 
 @dataclass(frozen=True)

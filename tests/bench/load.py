@@ -117,7 +117,7 @@ def upload(target: Target, file: Path) -> Transfer:
 def latencies(target: Target, seconds: float, *, pause: float = 0) -> list[float]:
     """Seconds per small request, one after the other on one connection; sorted."""
     request, found = target.request("GET", "/"), []
-    with _real_time(), target.connect() as sock:
+    with real_time(), target.connect() as sock:
         end = time.perf_counter() + seconds
         while (started := time.perf_counter()) < end:
             sock.sendall(request)
@@ -131,7 +131,7 @@ def latencies(target: Target, seconds: float, *, pause: float = 0) -> list[float
 
 
 @contextmanager
-def _real_time() -> Iterator[None]:
+def real_time() -> Iterator[None]:
     """What else runs on this core must not count as latency of a proxy; without the right to it, it does."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REAL_TIME))

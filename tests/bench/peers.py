@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -29,16 +28,13 @@ from auth.grants import Grants
 from auth.model import Grant, Visibility
 from auth.seal import Sealer
 from auth.sessions import session_ref
-from tests.bench.gitlab import USER, WORKSPACES, sign_in
+from tests.bench.gitlab import START_SECONDS, USER, WORKSPACES, sign_in, start_gitlab
 from tests.bench.load import PAGE_END, REAL_TIME, Target
-from tests.bench.process import Program, wait_until
+from tests.bench.process import LOAD_CORE, PROXY_CORE, Program, Programs, wait_until
 
-PROXY_CORE, LOAD_CORE = 0, 1
-START_SECONDS = 30
 LOAD_ROUTES_SECONDS = 300  # for a route file of 100,000 routes
 BIG = 1 << 30
 PAGE = "x" * (65 - len(PAGE_END)) + ".\\n"
-ROOT = Path(__file__).parents[2]
 ZONE = "ws.example.dev"
 SERVICES = {"pages": "3000-bench", "sink": "3001-bench", "echo": "3002-bench", "other": "3000-other"}
 """Two workspaces: `bench` with three web servers, and its neighbour `other`."""
@@ -130,24 +126,21 @@ class Site:
 
     def __init__(self, stack: ExitStack) -> None:
         """Start the workspaces; everything ends with the stack."""
-        self._stack = stack
-        memory = Path("/dev/shm")  # noqa: S108 - files in memory, in a folder made with mode 0700
-        self.folder = Path(
-            stack.enter_context(TemporaryDirectory(prefix="bench-", dir=memory if memory.exists() else None))
-        )
+        self._programs = Programs(stack)
+        self.folder = self._programs.folder
         self.big_file = self.folder / "pages" / "big"
         self._write_pages()
         ports = {service: free_port() for service in SERVICES}
         nginx = {}
         for service in ("pages", "other"):
             listen = NGINX_WORKSPACE.format(port=ports[service], files=self.folder / "pages", page=PAGE)
-            nginx[service] = self._start(f"workspace-{service}", LOAD_CORE, partial(_nginx, http=listen))
+            nginx[service] = self._programs.start(f"workspace-{service}", LOAD_CORE, partial(_nginx, http=listen))
         for service in ("sink", "echo"):
             command = [sys.executable, "-m", "tests.bench.origins", service, str(ports[service])]
-            self._start(f"workspace-{service}", LOAD_CORE, partial(_as_is, command=command))
+            self._programs.start(f"workspace-{service}", LOAD_CORE, partial(_as_is, command=command))
         self.direct = Peer("direct", ports, _NOBODY)
         self._gateway_ports = [free_port() for _ in range(GATEWAYS)]
-        self._gitlab = self._start_gitlab()
+        self._gitlab = start_gitlab(self._programs, [f"{_portal(port)}/auth/callback" for port in self._gateway_ports])
         for port in ports.values():
             wait_until(partial(_is_open, port), f"workspace on {port}", START_SECONDS)
         nginx["other"].hurry(REAL_TIME)  # the workspace whose latency counts
@@ -163,7 +156,7 @@ class Site:
             return [sys.executable, *_runner(), "serve", "--config", str(folder / "settings.yaml")]
 
         with ExitStack() as stack:
-            program = self._start(name, PROXY_CORE, prepare, stack)
+            program = self._programs.start(name, PROXY_CORE, prepare, stack)
             seconds = LOAD_ROUTES_SECONDS if routes else START_SECONDS
             peer = Peer(name, dict.fromkeys(SERVICES, port), _NOBODY, program)
             stranger = replace(peer.target("pages"), cookie="")
@@ -205,33 +198,15 @@ class Site:
     @contextmanager
     def _peer(self, name: str, port: int, prepare: Callable[[Path], list[str]]) -> Iterator[Peer]:
         with ExitStack() as stack:
-            program = self._start(name, PROXY_CORE, prepare, stack)
+            program = self._programs.start(name, PROXY_CORE, prepare, stack)
             peer = Peer(name, dict.fromkeys(SERVICES, port), _NOBODY, program)
             wait_until(lambda: peer.target("pages").status() == 200, f"{name} on {port}", START_SECONDS, program)
             yield peer
 
-    def _start(
-        self, name: str, core: int, prepare: Callable[[Path], list[str]], stack: ExitStack | None = None
-    ) -> Program:
-        folder = self.folder / f"{name.replace(' ', '-')}-{time.monotonic_ns()}"
-        folder.mkdir()
-        program = Program(prepare(folder), core=core, output=folder / "output", folder=ROOT)
-        (stack or self._stack).callback(program.stop)
-        return program
-
-    def _start_gitlab(self) -> dict[str, str]:
-        """What the gateway needs to know of it."""
-        uris = [f"{_portal(port)}/auth/callback" for port in self._gateway_ports]
-        command = [sys.executable, "-m", "tests.bench.gitlab", *uris]
-        program = self._start("gitlab", LOAD_CORE, partial(_as_is, command=command))
-        wait_until(lambda: program.output.read_bytes().endswith(b"}\n"), "GitLab", START_SECONDS, program)
-        told: dict[str, str] = json.loads(program.output.read_text())
-        return told
-
     def _settings(self, folder: Path, port: int) -> dict[str, Any]:
         return {
             "auth": {
-                **self._gitlab,
+                **self._gitlab.settings,
                 "redirect_uri": f"{_portal(port)}/auth/callback",
                 "signing_key": _SIGNING_KEY,
                 "protocol": "http",

@@ -10,9 +10,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+PROXY_CORE, LOAD_CORE = 0, 1
+ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 5  # after SIGTERM; then the program is killed
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -67,6 +70,11 @@ class Program:
             ticks += int(fields[11]) + int(fields[12])
         return ticks / _TICK
 
+    def calls(self) -> tuple[int, int]:
+        """Calls of read and write so far."""
+        told = dict(line.split(": ") for line in Path(f"/proc/{self._process.pid}/io").read_text().splitlines())
+        return int(told["syscr"]), int(told["syscw"])
+
     def resident(self) -> int:
         """Bytes of memory that are resident now."""
         return self._memory("VmRSS")
@@ -95,6 +103,27 @@ class Program:
             lines = Path(f"/proc/{pid}/status").read_text().splitlines()
             total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
         return total
+
+
+class Programs:
+    """Starts programs, each in a folder of its own within one in memory; all end with the stack."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        memory = Path("/dev/shm")  # noqa: S108 - files in memory, in a folder made with mode 0700
+        self.folder = Path(
+            stack.enter_context(TemporaryDirectory(prefix="bench-", dir=memory if memory.exists() else None))
+        )
+
+    def start(
+        self, name: str, core: int, prepare: Callable[[Path], Sequence[str]], stack: ExitStack | None = None
+    ) -> Program:
+        """The program whose command `prepare` gives for its folder; with a stack of its own it ends with that."""
+        folder = self.folder / f"{name.replace(' ', '-')}-{time.monotonic_ns()}"
+        folder.mkdir()
+        program = Program(prepare(folder), core=core, output=folder / "output", folder=ROOT)
+        (stack or self._stack).callback(program.stop)
+        return program
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float, program: Program | None = None) -> None:
