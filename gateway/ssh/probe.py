@@ -27,7 +27,8 @@ def own_keys(settings: SshSettings) -> HostKeys:
     Raises:
         HostKeyUnreadable: if one of them cannot be used.
     """
-    return _describe(load_host_keys(settings))
+    keys = load_host_keys(settings)
+    return _describe([key for key in keys if isinstance(key, asyncssh.SSHKey)])  # a certified one is there twice
 
 
 async def find_shown_keys(address: str, port: int, seconds: float) -> HostKeys:
