@@ -64,7 +64,8 @@ class Metrics:
             buckets=_LOGIN_SECONDS,
         )
         self.ssh_pod_key_changes = self._counter("ssh_pod_host_key_changes", "Workspaces with another key.", "result")
-        self.ssh_channels = self._counter("ssh_channels_opened", "Channels requested.", "type", "direction")
+        self.ssh_channels = self._counter("ssh_channels_opened", "Channels asked for.", "type", "direction", "result")
+        self.ssh_channels_open = self._gauge("ssh_channels_open", "Channels that are open.")
         self.ssh_bytes = self._counter("ssh_relay_bytes", "Payload bytes relayed.", "direction")
 
     def render(self) -> bytes:

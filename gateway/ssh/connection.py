@@ -17,6 +17,7 @@ from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
 from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, SshAccess, TurnedAway
+from gateway.ssh.channels import Channels, RateOfNotes
 from gateway.ssh.crowd import Place
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
 from gateway.ssh.keys import Credential, KeyAccess
@@ -92,6 +93,11 @@ class Connection(asyncssh.SSHServer):
     def workspace_uid(self) -> str:
         """Of the workspace the client asked for; empty before it asked, or where there is none."""
         return self._workspace.uid if self._workspace else ""
+
+    @property
+    def working_bytes(self) -> int:
+        """Relayed so far, keepalives not counted."""
+        return self._relay.working_bytes if self._relay is not None else 0
 
     def notify(self, text: str) -> None:
         """Tells a client that is logged in; OpenSSH shows it with -v, and nothing else reaches a person from here."""
@@ -188,7 +194,9 @@ class Connection(asyncssh.SSHServer):
         self._metrics.ssh_attempts.labels("opened").inc()
         self._metrics.ssh_connections.labels("login").dec()
         self._metrics.ssh_connections.labels("open").inc()
-        self._relay = Relay(self._leg, self._upstream, self._metrics)
+        note = RateOfNotes(self._log.info, time.monotonic)
+        channels = Channels(self._settings, self._metrics, note)
+        self._relay = Relay(self._leg, self._upstream, channels, self._metrics)
         self._relay.start()
         self._on_open(self, self._entry)
 
@@ -297,7 +305,8 @@ class Connection(asyncssh.SSHServer):
         reason = self._relay.ended.text if self._relay and self._relay.ended else self._reason
         log = self._log.debug if self._name is None else self._log.info  # a port scan or health check says no name
         seconds = round(time.monotonic() - self._started, 3)
-        log("ssh.closed", reason=reason, seconds=seconds, bytes=self._relay.relayed_bytes if self._relay else 0)
+        received, sent = (self._relay.received_bytes, self._relay.sent_bytes) if self._relay else (0, 0)
+        log("ssh.closed", reason=reason, seconds=seconds, received=received, sent=sent)
         self._on_end(self)
 
 

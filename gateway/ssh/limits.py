@@ -60,6 +60,17 @@ OWNERS_MAX = 10_000
 POD_KEYS_MAX = 100_000
 """Host keys of workspaces that are remembered, about 300 B each; with more the longest unused is seen afresh."""
 
+NOTES_MAX = 600
+"""Audit lines of one connection within `NOTES_WINDOW`: a browser behind `ssh -D` opens ten channels a second."""
+
+NOTES_WINDOW = 60.0
+
+NOTED_TEXT = 256
+"""Bytes of a name, an address or a path in a log line; a name of the DNS has 253."""
+
+NOTED_PROGRAM = 64
+"""Bytes of the name of a program in a log line."""
+
 BANS_MAX = 100_000
 """Addresses whose failures are remembered, about 400 B each; with more the longest unseen are forgotten."""
 

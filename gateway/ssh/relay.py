@@ -1,50 +1,37 @@
 """Hands every connection-layer packet (RFC 4254, types 80 and up) from one leg to the other, as it is.
 
 Channel numbers and windows stay those of the two ends, because the gateway opens no channel of its own. Looked at are
-only global requests, whose answers have no number and so must keep their order, channel opens, and what a client asks
-for by them. Everything here is sync; back-pressure and the ending each have one place: `congestion_changed` and
-`leg_closed`.
+only global requests, whose answers have no number and so must keep their order, and what `channels` decides about.
+Everything here is sync; back-pressure and the ending each have one place: `congestion_changed` and `leg_closed`.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 
 import asyncssh
-from asyncssh.packet import Boolean, SSHPacket, String, UInt32
+from asyncssh.packet import Boolean, SSHPacket, String
 
 from gateway.ssh import limits
+from gateway.ssh.channels import Channels
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
 from gateway.ssh.parting import Parting
 from gateway.ssh.pump import Pump
 from gateway.telemetry import Metrics
 
 _GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE = 80, 81, 82
-_CHANNEL_OPEN, _CHANNEL_OPEN_FAILURE, _CHANNEL_REQUEST = 90, 92, 98
-_INSPECTED = frozenset((_GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE, _CHANNEL_OPEN, _CHANNEL_REQUEST))
+_CHANNEL_OPEN, _CHANNEL_OPEN_FAILURE, _CHANNEL_CLOSE, _CHANNEL_REQUEST = 90, 92, 97, 98
+_INSPECTED = frozenset(
+    (
+        *(_GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE),
+        *(_CHANNEL_OPEN, _CHANNEL_OPEN_FAILURE, _CHANNEL_CLOSE, _CHANNEL_REQUEST),
+    )
+)
 
 _FAILURE = bytes((_REQUEST_FAILURE,))
 _PROVE_NAME = b"hostkeys-prove-00@openssh.com"
 _KEEPALIVE_NAME = b"keepalive@openssh.com"
 _KEEPALIVE = bytes((_GLOBAL_REQUEST,)) + String(_KEEPALIVE_NAME) + Boolean(True)  # noqa: FBT003 - a reply is wanted
 
-# What a client asks for -> the type of channel that the workspace may from then on open towards it.
-_ASKED_FOR_BY_GLOBAL_REQUEST = {
-    b"tcpip-forward": b"forwarded-tcpip",
-    b"streamlocal-forward@openssh.com": b"forwarded-streamlocal@openssh.com",
-}
-_ASKED_FOR_BY_CHANNEL_REQUEST = {
-    b"auth-agent-req@openssh.com": b"auth-agent@openssh.com",
-    b"agent-req": b"agent-connect",
-    b"x11-req": b"x11",
-}
-_REFUSED_CHANNELS = frozenset((b"tun@openssh.com",))  # a network interface in the pod is not a developer's tool
-_COUNTED_CHANNELS = frozenset(  # by name; a metric takes no name of a peer's invention
-    (
-        *(b"session", b"direct-tcpip", b"direct-streamlocal@openssh.com", b"tun@openssh.com"),
-        *_ASKED_FOR_BY_GLOBAL_REQUEST.values(),
-        *_ASKED_FOR_BY_CHANNEL_REQUEST.values(),
-    )
-)
 _COUNT_EVERY = 1024 * 1024  # bytes until a metric learns of them: exact enough for a rate, and free for a packet
 
 
@@ -86,19 +73,30 @@ class _Side:
 class Relay:
     """Two authenticated legs, joined until one of them ends."""
 
-    def __init__(self, client: ClientLeg, workspace: WorkspaceLeg, metrics: Metrics) -> None:
+    def __init__(self, client: ClientLeg, workspace: WorkspaceLeg, channels: Channels, metrics: Metrics) -> None:
         self._client_leg = client
+        self._channels = channels
+        self._keepalive_bytes = 0
         self._client = _Side("client", client, "received")
         self._workspace = _Side("workspace", workspace, "sent")
-        self._asked_for: set[bytes] = set()
         self._metrics = metrics
         self.ended: Parting | None = None
         """Why the relay ended; None while it runs."""
 
     @property
-    def relayed_bytes(self) -> int:
-        """Relayed so far, in both directions."""
-        return self._client.size + self._workspace.size
+    def received_bytes(self) -> int:
+        """Relayed so far from the client."""
+        return self._client.size
+
+    @property
+    def sent_bytes(self) -> int:
+        """Relayed so far to the client."""
+        return self._workspace.size
+
+    @property
+    def working_bytes(self) -> int:
+        """Relayed so far, both ways, but for questions whether somebody is there."""
+        return self._client.size + self._workspace.size - self._keepalive_bytes
 
     def start(self) -> None:
         """Joins the legs; what the workspace sent early is relayed at once."""
@@ -121,10 +119,10 @@ class Relay:
 
     def packet_received(self, leg: Leg, payload: bytes) -> None:
         side, other = self._sides(leg)
-        if payload[0] in _INSPECTED and not self._is_passed_on(side, other, payload):
-            return
-        self._note(side, len(payload))
-        other.leg.send(payload)
+        passed = self._inspect(side, other, payload) if payload[0] in _INSPECTED else payload
+        if passed is not None:
+            self._note(side, len(passed))
+            other.leg.send(passed)
 
     def data_relayed(self, leg: Leg, size: int) -> None:
         """A pump has moved payloads of this size, which nobody needs to look at."""
@@ -145,26 +143,42 @@ class Relay:
         side, other = self._sides(leg)
         self._count(side)
         self._count(other)
+        self._channels.end()
         self.ended = self.ended or parting or Parting(asyncssh.DISC_CONNECTION_LOST, f"{side.name} connection lost")
         other.leg.disconnect(self.ended.code, self.ended.text)
 
     # What is looked at
 
-    def _is_passed_on(self, side: _Side, other: _Side, payload: bytes) -> bool:
+    def _inspect(self, side: _Side, other: _Side, payload: bytes) -> bytes | None:
+        """What the other leg is to be sent for it."""
         packet = SSHPacket(payload)
+        is_client = side is self._client
         match packet.get_byte():
             case 80:
-                return self._on_global_request(side, other, packet)
+                return payload if self._on_global_request(side, other, packet, len(payload)) else None
             case 90:
-                return self._on_channel_open(side, packet)
+                refusal = self._channels.find_refusal(packet, is_client=is_client)
+                if refusal is None:
+                    return payload
+                side.leg.send(refusal)
+                return None
+            case 92:
+                self._channels.note_failed()
+                return payload
+            case 97:
+                self._channels.note_closed(is_client=is_client)
+                return payload
             case 98:
-                return self._on_channel_request(side, packet)
+                return self._on_channel_request(payload, packet, is_client=is_client)
             case _:
-                return self._on_reply(side, other, payload)
+                self._on_reply(side, other, payload)
+                return None
 
-    def _on_global_request(self, side: _Side, other: _Side, packet: SSHPacket) -> bool:
+    def _on_global_request(self, side: _Side, other: _Side, packet: SSHPacket, size: int) -> bool:
         name = packet.get_string()
         wants_reply = packet.get_boolean()
+        if name == _KEEPALIVE_NAME:
+            self._keepalive_bytes += size
         if name == _PROVE_NAME and not wants_reply:
             return False  # nobody would read the proof
         answer = self._own_answer(side, name, packet)
@@ -185,36 +199,23 @@ class Relay:
             return None if name == _KEEPALIVE_NAME else _FAILURE
         if name == _PROVE_NAME:
             return self._client_leg.prove_host_keys(packet)
-        if name in _ASKED_FOR_BY_GLOBAL_REQUEST:
-            self._asked_for.add(_ASKED_FOR_BY_GLOBAL_REQUEST[name])
-        return None
+        return _FAILURE if self._channels.is_forward_refused(name, packet) else None
 
-    def _on_reply(self, side: _Side, other: _Side, payload: bytes) -> bool:
+    def _on_reply(self, side: _Side, other: _Side, payload: bytes) -> None:
         if not side.asked:
             raise asyncssh.ProtocolError("Answer to no global request")
         owed = side.asked.popleft()
         if owed is not None:
             owed.answer = payload
             other.settle()
-        return False
 
-    def _on_channel_open(self, side: _Side, packet: SSHPacket) -> bool:
-        kind = packet.get_string()
-        number = packet.get_uint32()
-        counted = kind.decode() if kind in _COUNTED_CHANNELS else "other"
-        self._metrics.ssh_channels.labels(counted, side.direction).inc()
-        if kind not in _REFUSED_CHANNELS if side is self._client else kind in self._asked_for:
-            return True
-        reason = UInt32(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED) + String("Not allowed by the gateway") + String("")
-        side.leg.send(bytes((_CHANNEL_OPEN_FAILURE,)) + UInt32(number) + reason)  # RFC 4254 section 5.1
-        return False
-
-    def _on_channel_request(self, side: _Side, packet: SSHPacket) -> bool:
+    def _on_channel_request(self, payload: bytes, packet: SSHPacket, *, is_client: bool) -> bytes | None:
+        if is_client:
+            return self._channels.pass_request(payload, packet)
         packet.get_uint32()
-        name = packet.get_string()
-        if side is self._client and name in _ASKED_FOR_BY_CHANNEL_REQUEST:
-            self._asked_for.add(_ASKED_FOR_BY_CHANNEL_REQUEST[name])
-        return True
+        if packet.get_string() == _KEEPALIVE_NAME:  # sshd's way to ask, where a channel is open
+            self._keepalive_bytes += len(payload)
+        return payload
 
     def _sides(self, leg: Leg) -> tuple[_Side, _Side]:
         """The side of `leg`, then the other one."""

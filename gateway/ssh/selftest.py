@@ -7,6 +7,7 @@ from typing import Any
 import asyncssh
 
 from config.settings import SshSettings
+from gateway.ssh.channels import Channels
 from gateway.ssh.internals import ClientLeg, WorkspaceLeg
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.relay import Relay
@@ -138,9 +139,14 @@ class _Doorman(asyncssh.SSHServer):
 
     def auth_completed(self) -> None:
         if self._client is not None and self._upstream is not None:
-            Relay(self._client, self._upstream, Metrics()).start()
+            channels = Channels(SshSettings(), Metrics(), _note_nothing)
+            Relay(self._client, self._upstream, channels, Metrics()).start()
 
     async def wait_gone(self) -> None:
         for leg in (self._client, self._upstream):
             if leg is not None:
                 await leg.gone
+
+
+def _note_nothing(_event: str, **_facts: object) -> None:
+    """Nobody reads of a session that is nobody's."""

@@ -19,6 +19,7 @@ from gateway.ssh.connection import Connection, WorkspaceDirectory
 from gateway.ssh.crowd import Crowd
 from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
 from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
+from gateway.ssh.idle import CLOSED_IDLE, CLOSED_OLD, describe, wait_idle
 from gateway.ssh.internals import ClientLeg
 from gateway.ssh.keys import KeyAccess, Owners, load_authorities
 from gateway.ssh.options import client_leg_options
@@ -186,11 +187,29 @@ class SshDoor:
             self._log.warning("ssh.banned", address=address)
 
     def _watch(self, connection: Connection, entry: Entry) -> None:
-        self._watches[connection] = self._watchers.create_task(self._end_when_withdrawn(connection, entry))
+        self._watches[connection] = self._watchers.create_task(self._end_in_time(connection, entry))
+
+    async def _end_in_time(self, connection: Connection, entry: Entry) -> None:
+        """Whatever comes first; a session that ends by itself is watched no longer."""
+        idle, longest = self._settings.idle_timeout, self._settings.max_session
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_when_withdrawn(connection, entry))
+            if idle:
+                group.create_task(self._end_when_idle(connection, idle))
+            if longest:
+                group.create_task(self._end_after(connection, longest))
 
     async def _end_when_withdrawn(self, connection: Connection, entry: Entry) -> None:
         await self._recheck.wait_withdrawn(entry)
         connection.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, WITHDRAWN)
+
+    async def _end_when_idle(self, connection: Connection, seconds: float) -> None:
+        await wait_idle(lambda: connection.working_bytes, seconds)
+        connection.disconnect(asyncssh.DISC_BY_APPLICATION, CLOSED_IDLE.format(describe(seconds)))
+
+    async def _end_after(self, connection: Connection, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        connection.disconnect(asyncssh.DISC_BY_APPLICATION, CLOSED_OLD.format(describe(seconds)))
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)

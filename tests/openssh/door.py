@@ -13,6 +13,7 @@ import asyncssh
 
 from config.settings import SshSettings
 from gateway.ssh import limits
+from gateway.ssh.channels import Channels
 from gateway.ssh.crowd import Crowd, Place
 from gateway.ssh.doorstep import FULL, Doorstep, Peer
 from gateway.ssh.host_keys import load_host_keys
@@ -118,7 +119,8 @@ class Visit(asyncssh.SSHServer):
         assert self._upstream is not None
         self.is_admitted = True
         self._place.end_login()
-        Relay(self._client, self._upstream, Metrics()).start()
+        channels = Channels(SshSettings(max_channels=100_000), Metrics(), lambda *_, **__: None)
+        Relay(self._client, self._upstream, channels, Metrics()).start()
 
     async def wait_gone(self) -> None:
         for leg in (self._client, self._upstream):

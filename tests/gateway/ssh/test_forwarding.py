@@ -63,7 +63,7 @@ async def test_a_remote_forward_listens_in_the_workspace_and_leads_back(gateway:
         answer = await _ask(*await asyncio.open_connection(LOOPBACK, int(port[1])))
 
     assert answer == b"echo:hello"
-    assert gateway.sample("ssh_channels_opened_total", type="forwarded-tcpip", direction="sent") == 1
+    assert gateway.sample("ssh_channels_opened_total", type="forwarded-tcpip", direction="sent", result="passed") == 1
 
 
 async def test_sockets_of_the_file_system_are_forwarded(gateway: Gateway, sshd: WorkspaceSshd, echo_port: int) -> None:
