@@ -106,6 +106,14 @@ class HttpSettings(Section):
     pool_size: Annotated[int, Field(ge=0)] = 64
     """Idle upstream connections kept per workspace port; a browser opens six."""
     pool_idle_timeout: Seconds = 90
+    max_connections: Annotated[int, Field(ge=0)] = 10_000
+    """Clients of this process, tunnels included; at some 20 KiB each when idle they take 200 MB. Fewer where there are
+    not descriptors for so many. 0 here and below is no limit."""
+    max_connections_per_ip: Annotated[int, Field(ge=0)] = 2000
+    """An office of two hundred, each with an editor; a fifth of all. An IPv6 address counts by its /64, and
+    `trusted_proxies` by nothing: behind an ingress this limit is the ingress's matter."""
+    max_connections_per_workspace: Annotated[int, Field(ge=0)] = 2000
+    """Towards it: a workspace that everybody looks at, or that holds on to its visitors, leaves room for the others."""
     drain_grace: Seconds = 30
     """For open requests and tunnels after SIGTERM; Kubernetes' default grace is as long."""
 

@@ -148,6 +148,29 @@ UPSTREAM_TIMEOUT = Answer(
     refresh=5,
     retry_after=5,
 )
+FULL = Answer(
+    503,
+    "full",
+    "The gateway is full",
+    "It has as many connections as it can hold. Please try again in a moment.",
+    refresh=5,
+    retry_after=5,
+)
+TOO_MANY_CONNECTIONS = Answer(
+    429,
+    "too_many_connections",
+    "Too many connections",
+    "As many are open from your network address as one address may have.",
+    retry_after=5,
+)
+WORKSPACE_BUSY = Answer(
+    503,
+    "workspace_busy",
+    "This workspace is busy",
+    "It has as many connections as one workspace may have. Please try again in a moment.",
+    refresh=5,
+    retry_after=5,
+)
 LOOP_DETECTED = Answer(
     508,
     "loop_detected",

@@ -29,6 +29,7 @@ from auth.sessions import MemorySessions, SessionStore
 from auth.starting import Starter
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
+from gateway.descriptors import raise_limit
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
 from gateway.http.record import Recorder
@@ -248,6 +249,7 @@ async def serve(settings: Settings, log: Log, listeners: Listeners, opened: Call
     loop, signalled = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled.set)
+    raise_limit()
     async with Gateway(settings, log, listeners) as gateway:
         _spare_collections()
         opened()

@@ -35,6 +35,7 @@ class Metrics:
         self.http_connections = self._gauge("http_connections", "Open client connections.")
         self.http_tunnels = self._gauge("http_tunnels", "Open WebSocket tunnels.")
         self.http_tunnels_opened = self._counter("http_tunnels_opened", "Tunnels opened.")
+        self.http_turned_away = self._counter("http_turned_away", "Clients for whom there was no room.", "code")
         self.http_revoked = self._counter("http_revoked", "Requests and tunnels closed because a right was lost.")
         self.http_bytes = self._tally("http_bytes", "Body and tunnel bytes relayed.", "direction")
         self.upstream_failures = self._counter("http_upstream_failures", "Workspaces that did not answer.", "reason")

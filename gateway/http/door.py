@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from config.settings import HttpSettings
-from gateway.http.edge import ClientConnection
+from gateway.descriptors import find_ceiling
+from gateway.http.crowd import Crowd
+from gateway.http.edge import LINGER_SECONDS, ClientConnection
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
 from gateway.http.plane import Plane, Work
@@ -24,6 +26,7 @@ from gateway.http.tls import DoorTls
 from gateway.http.tunnel import Tunnel
 from gateway.listening import BACKLOG, bind
 
+_PRESSED_SECONDS = 5  # for which an idle connection is kept when room runs out: a page that loads is done by then
 SWEEP_SECONDS = 1.0  # how late a time-out may be noticed; all of them are whole seconds
 
 
@@ -46,7 +49,9 @@ class HttpDoor:
         self._tls = tls
         self._connections: Registry[ClientConnection] = Registry()
         self._tunnels: Registry[Tunnel] = Registry()
-        self._pool = Pool(settings)
+        ceiling, trusted = find_ceiling(), TrustedProxies(settings.trusted_proxies)
+        self._pool = Pool(settings, ceiling)
+        self._crowd = Crowd(settings, trusted, ceiling)
         self._tasks = asyncio.TaskGroup()
         self._is_draining = False
         self._servers: list[asyncio.Server] = []
@@ -54,7 +59,8 @@ class HttpDoor:
         self._plane = Plane(
             gate=gate,
             pool=self._pool,
-            trusted=TrustedProxies(settings.trusted_proxies),
+            crowd=self._crowd,
+            trusted=trusted,
             recorder=recorder,
             scheme=scheme.encode(),
             spawn=self._spawn,
@@ -126,8 +132,15 @@ class HttpDoor:
         return ClientConnection(self._plane, self._settings, self._connections)
 
     def _tls_options(self) -> dict[str, Any]:
-        # A client that stops in the middle of its handshake gets no longer than one in the middle of a head.
-        return {"ssl": self._tls.context, "ssl_handshake_timeout": self._settings.head_timeout} if self._tls else {}
+        if self._tls is None:
+            return {}
+        return {
+            "ssl": self._tls.context,
+            # A client that stops in the middle of its handshake gets no longer than one in the middle of a head,
+            "ssl_handshake_timeout": self._settings.head_timeout,
+            # and one that does not take leave no longer than one that does not read our last words.
+            "ssl_shutdown_timeout": LINGER_SECONDS,
+        }
 
     def _spawn(self, work: Work) -> asyncio.Task[None]:
         return self._tasks.create_task(self._guarded(work))
@@ -147,6 +160,15 @@ class HttpDoor:
             for connection in self._connections:
                 self._expire(connection, now)
             self._pool.expire(now)
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """Where room runs out, let those go first who wait for nothing; and tell of those who found none."""
+        if self._crowd.take_pressure():
+            for connection in self._connections:
+                connection.close_if_idle(_PRESSED_SECONDS)
+        for code, clients in self._crowd.take_turned_away().items():
+            self._plane.recorder.turned_away(code, clients)
 
     def _expire(self, connection: ClientConnection, now: float) -> None:
         try:

@@ -65,6 +65,7 @@ class ClientConnection(asyncio.Protocol):
         self._deadline = inf
         self._write_deadline = inf
         self._unsent = 0
+        self._is_turned_away = False
 
     def __repr__(self) -> str:
         return f"<ClientConnection {self.peer} {self._phase.name} queued={len(self._queue)}>"
@@ -75,6 +76,11 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are so by shape, not by inheritance
         self._loop = asyncio.get_running_loop()
         self.peer: str = (transport.get_extra_info("peername") or ("",))[0]  # none where it has left already
+        no_room = self._plane.crowd.enter(self.peer, transport.get_extra_info("socket").fileno())
+        if no_room is not None:
+            self._is_turned_away = True
+            self._answer_and_close(no_room)
+            return
         self._connections.add(self)
         self._plane.recorder.metrics.http_connections.inc()
         self._server_name = self._plane.get_server_name(transport)
@@ -95,6 +101,9 @@ class ClientConnection(asyncio.Protocol):
         self._leave("client_closed")
 
     def connection_lost(self, _exc: Exception | None) -> None:
+        if self._is_turned_away:
+            return
+        self._plane.crowd.leave(self.peer)
         self._connections.discard(self)
         self._plane.recorder.metrics.http_connections.dec()
         self._leave("client_closed")
@@ -229,9 +238,10 @@ class ClientConnection(asyncio.Protocol):
         elif now >= self._deadline:
             self._expire_phase()
 
-    def close_if_idle(self) -> None:
-        """Close a connection that waits for a next request; for draining."""
-        if self._phase is _Phase.IDLE:
+    def close_if_idle(self, seconds: float = 0) -> None:
+        """Close a connection that has waited for a next request for so long."""
+        waited = self._settings.keep_alive_timeout - (self._deadline - self._loop.time())
+        if self._phase is _Phase.IDLE and waited >= seconds:
             self._close()
 
     def abort(self) -> None:
@@ -295,6 +305,14 @@ class ClientConnection(asyncio.Protocol):
         data, _ = reply_bytes(answer, accept, self._plane.new_request_id(), [], head=None, close=True)
         self.transport.write(data)
         self._end(is_read=False)
+
+    def _answer_and_close(self, answer: Answer) -> None:
+        """Say it before there is a request, and wait for nothing: somebody without a place keeps no descriptor."""
+        data, _ = reply_bytes(answer, b"", self._plane.new_request_id(), [], head=None, close=True)
+        self.transport.write(data)
+        self._reader.stop()
+        self._phase = _Phase.OVER
+        self.transport.close()
 
     def _expire_phase(self) -> None:
         match self._phase:

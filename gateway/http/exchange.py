@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import Enum, auto
 
-from gateway.answers import BROKEN_UPSTREAM, INTERNAL_ERROR, SEE_OTHER, Answer, answer_unreachable
+from gateway.answers import BROKEN_UPSTREAM, FULL, INTERNAL_ERROR, SEE_OTHER, WORKSPACE_BUSY, Answer, answer_unreachable
 from gateway.http.decision import Ask, Decision, Forward, Redirect, Reply
 from gateway.http.framing import LAST_CHUNK, chunk, frame
 from gateway.http.headers import (
@@ -27,6 +27,7 @@ from gateway.http.upstream import UpstreamConnection
 from gateway.http.websocket import is_accepted
 from routing.model import WorkspaceState
 
+_NO_ROOM = {DialFailure.FULL: FULL, DialFailure.BUSY: WORKSPACE_BUSY}
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110, section 9.2.2
 _BUFFER_MAX = 64 * 1024  # bytes of a body that arrives before its workspace is connected; then the client waits
 _DISCARD_MAX = 64 * 1024  # bytes of a body that are read and dropped to keep a connection; beyond, closing is cheaper
@@ -196,7 +197,9 @@ class Exchange:
             self._plane.recorder.upstream_failed(exc.failure.value, str(exc), self.request_id)
             timed_out = exc.failure is DialFailure.TIMEOUT
             route = forward.route
-            if route is not None and route.workspace.state is WorkspaceState.STOPPED:
+            if exc.failure in _NO_ROOM:
+                self.reply(_NO_ROOM[exc.failure])
+            elif route is not None and route.workspace.state is WorkspaceState.STOPPED:
                 self._follow(self._plane.gate.start_pages.offer(self.head, forward))
             else:
                 self.reply(answer_unreachable(route.workspace.state, timed_out=timed_out) if route else INTERNAL_ERROR)

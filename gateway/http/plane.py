@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from gateway.answers import Answer
+from gateway.http.crowd import Crowd
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
 from gateway.http.headers import RequestHead
@@ -54,6 +55,7 @@ class Plane:
 
     gate: Gate
     pool: Pool
+    crowd: Crowd
     trusted: TrustedProxies
     recorder: Recorder
     scheme: bytes

@@ -5,9 +5,11 @@ They are kept per identity of a workspace, so an address that now belongs to ano
 
 import asyncio
 import socket
+from collections import Counter
 from enum import Enum
 
 from config.settings import HttpSettings
+from gateway.descriptors import EXHAUSTED, has_room
 from gateway.http.upstream import Origin, UpstreamConnection
 
 _HINT_MARGIN = 1  # seconds; a request that leaves when the server's time is nearly up would meet a closed door
@@ -19,6 +21,10 @@ class DialFailure(Enum):
     REFUSED = "refused"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    """The workspace has as many connections as one may have."""
+    FULL = "full"
+    """This process has."""
 
 
 class DialError(Exception):
@@ -32,8 +38,12 @@ class DialError(Exception):
 class Pool:
     """Idle upstream connections, newest first, and the way to new ones."""
 
-    def __init__(self, settings: HttpSettings) -> None:
+    def __init__(self, settings: HttpSettings, ceiling: int) -> None:
+        """`ceiling` is the number from which on a descriptor is not for connections of visitors."""
         self.settings = settings
+        self._ceiling = ceiling
+        self._open: Counter[str] = Counter()
+        """Connections by owner, idle ones and those that became tunnels too."""
         self._idle: dict[Origin, dict[UpstreamConnection, float]] = {}
         """Until when each may wait; in the order in which they began to."""
 
@@ -54,8 +64,23 @@ class Pool:
         """A new connection.
 
         Raises:
-            DialError: when there is none within `http.connect_timeout`.
+            DialError: when there is none within `http.connect_timeout`, or no room for one.
         """
+        is_full = 0 < self.settings.max_connections_per_workspace <= self._open[origin.owner]
+        if is_full and not self.close_owner(origin.owner):
+            raise DialError(origin, DialFailure.BUSY)
+        if not has_room(self._ceiling) and not self._make_room():
+            raise DialError(origin, DialFailure.FULL)
+        self._open[origin.owner] += 1
+        try:
+            connection = await self._connect(origin)
+        except BaseException:
+            self.leave(origin)
+            raise
+        connection.is_counted = True
+        return connection
+
+    async def _connect(self, origin: Origin) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
 
         def create() -> UpstreamConnection:
@@ -72,10 +97,17 @@ class Pool:
         except ConnectionRefusedError as exc:
             raise DialError(origin, DialFailure.REFUSED) from exc
         except (OSError, socket.gaierror) as exc:
-            raise DialError(origin, DialFailure.UNREACHABLE) from exc
+            raise DialError(origin, DialFailure.FULL if exc.errno in EXHAUSTED else DialFailure.UNREACHABLE) from exc
         if not connection.is_idle:
             raise DialError(origin, DialFailure.REFUSED)  # closed before it could be asked anything
         return connection
+
+    def _make_room(self) -> bool:
+        """Close what nobody uses; whether there was any."""
+        owners = {origin.owner for origin, idle in self._idle.items() if idle}
+        for owner in owners:
+            self.close_owner(owner)
+        return bool(owners)
 
     def give_back(self, connection: UpstreamConnection, now: float) -> None:
         """Keep a connection whose last response ended cleanly."""
@@ -89,11 +121,19 @@ class Pool:
 
     def discard(self, connection: UpstreamConnection) -> None:
         """Forget a connection that is gone."""
+        if connection.is_counted:
+            self.leave(connection.origin)
         idle = self._idle.get(connection.origin)
         if idle is not None:
             idle.pop(connection, None)
         if not idle:
             self._idle.pop(connection.origin, None)
+
+    def leave(self, origin: Origin) -> None:
+        """One connection towards this origin is no more; said by `discard`, and for one that became a tunnel."""
+        self._open[origin.owner] -= 1
+        if not self._open[origin.owner]:
+            del self._open[origin.owner]
 
     def expire(self, now: float) -> None:
         """Close what has been idle for too long."""
@@ -102,11 +142,13 @@ class Pool:
                 del idle[connection]
                 connection.abort()
 
-    def close_owner(self, owner: str) -> None:
-        """Close what is idle towards a workspace that is no more."""
-        for origin in [origin for origin in self._idle if origin.owner == owner]:
-            for connection in self._idle.pop(origin):
-                connection.abort()
+    def close_owner(self, owner: str) -> bool:
+        """Close what is idle towards a workspace; whether anything was."""
+        origins = [origin for origin in self._idle if origin.owner == owner]
+        idle = [connection for origin in origins for connection in self._idle.pop(origin)]
+        for connection in idle:
+            connection.abort()
+        return bool(idle)
 
     def close(self) -> None:
         """Close everything idle."""

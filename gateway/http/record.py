@@ -62,6 +62,11 @@ class Recorder:
         self.metrics.http_requests.add(("gateway", str(status)))
         self._log.info("http.refused", client=client, status=status, reason=reason)
 
+    def turned_away(self, code: str, clients: int) -> None:
+        """So many clients found no room lately."""
+        self.metrics.http_turned_away.labels(code).inc(clients)
+        self._log.warning("http.turned_away", code=code, clients=clients)
+
     def tunnel_opened(self) -> None:
         self.metrics.http_tunnels.inc()
         self.metrics.http_tunnels_opened.inc()

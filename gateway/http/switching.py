@@ -25,6 +25,8 @@ def open_tunnel(
 
     def closed(up: int, down: int) -> None:
         plane.tunnels.discard(tunnel)
+        plane.crowd.leave(client.peer)
+        plane.pool.leave(forward.origin)
         plane.gate.streams.discard(tunnel)
         plane.recorder.tunnel_closed(
             head,

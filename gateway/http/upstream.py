@@ -66,6 +66,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.origin = origin
         self.keep_alive_hint: float | None = None
         """How long the workspace says that it keeps an idle connection open."""
+        self.is_counted = False
+        """Whether it takes up one of the connections that its workspace may have."""
         self._settings = settings
         self._gone = gone
         self._phase = _Phase.IDLE

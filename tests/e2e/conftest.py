@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +149,8 @@ class Setup:
     routes: dict[str, Any]
     environ: dict[str, str] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
+    under: list[str] = field(default_factory=list)
+    """A program, with its arguments, that starts the gateway."""
 
     def write(self) -> list[str]:
         """Write both files; the arguments of `serve`."""
@@ -166,7 +168,7 @@ class Setup:
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[asyncio.subprocess.Process]:
         """Run the gateway, and go on when it is ready."""
-        async with running(*self.write(), environ=self.environ) as process:
+        async with running(*self.write(), environ=self.environ, under=self.under) as process:
             await self._wait_ready(process)
             yield process
 
@@ -227,9 +229,12 @@ def setup(tmp_path: Path) -> Setup:
 
 
 @asynccontextmanager
-async def running(*arguments: str, environ: Mapping[str, str] = {}) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(
+    *arguments: str, environ: Mapping[str, str] = {}, under: Sequence[str] = ()
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """`python -m gateway …` as a child in a process group of its own, which is gone afterwards."""
     process = await asyncio.create_subprocess_exec(
+        *under,
         sys.executable,
         "-m",
         "gateway",

@@ -1,9 +1,12 @@
 """`python -m gateway serve` with a configuration on disk: what it does, and what it says when it cannot."""
 
 import asyncio
+import os
 import socket
 import ssl
+from pathlib import Path
 
+import aiohttp
 import pytest
 import trustme
 
@@ -37,6 +40,41 @@ async def test_gitlab_away_leaves_the_doors_open_and_sign_in_unavailable(setup: 
     assert public == 502
     assert (status, headers["Retry-After"].isdigit()) == (503, True)
     assert "GitLab is not reachable" in page
+
+
+async def test_probes_are_answered_when_clients_have_taken_every_descriptor_they_may(setup: Setup) -> None:
+    """Nobody new is served, nothing spins, and when they leave all is as before."""
+    setup.under = ["prlimit", "--nofile=160:160"]
+    async with setup.serve() as process:
+        clients = [await asyncio.open_connection("127.0.0.1", setup.ports.http) for _ in range(300)]
+        told = [await reader.readexactly(20) for reader, _ in clients[200:]]
+        spent = processor_seconds(process.pid)
+        alive = [await setup.get(f"http://127.0.0.1:{setup.ports.admin}/healthz") for _ in range(20)]
+        await asyncio.sleep(1)  # the passing of time is what is tested
+        spent = processor_seconds(process.pid) - spent
+        for _, writer in clients:
+            writer.close()
+        async with asyncio.timeout(20):
+            while await ask(setup) != 404:
+                pass  # it has not noticed yet that all of them left
+
+    assert set(told) == {b"HTTP/1.1 503 Service"}
+    assert {(status, text) for status, _, text in alive} == {(200, "alive\n")}
+    assert spent < 0.5
+
+
+async def ask(setup: Setup) -> int:
+    """The status of an answer to a request for nobody's host; 0 where there is none."""
+    try:
+        return (await setup.get(f"http://127.0.0.1:{setup.ports.http}/", Host="unknown.example"))[0]
+    except aiohttp.ClientError:
+        return 0
+
+
+def processor_seconds(pid: int) -> float:
+    """How long a process has kept a processor busy so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize(("off", "on"), [("http", "ssh"), ("ssh", "http")])

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from config.settings import HttpSettings
+from gateway.descriptors import find_ceiling
 from gateway.http.headers import ResponseHead
 from gateway.http.pool import DialError, DialFailure, Pool
 from gateway.http.upstream import Origin, UpstreamConnection
@@ -70,7 +71,7 @@ async def server() -> AsyncIterator[Listening]:
 @pytest.fixture
 def pool() -> Pool:
     """Room for two connections per origin, for ten seconds each."""
-    return Pool(HttpSettings(pool_size=2, pool_idle_timeout=10, connect_timeout=0.2))
+    return Pool(HttpSettings(pool_size=2, pool_idle_timeout=10, connect_timeout=0.2), find_ceiling())
 
 
 async def use(pool: Pool, origin: Origin, now: float = 0) -> UpstreamConnection:
