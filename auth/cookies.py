@@ -32,6 +32,11 @@ class Cookies:
         return self._name("browser")
 
     @property
+    def known(self) -> str:
+        """On the portal: that somebody signed in with this browser before."""
+        return self._name("known")
+
+    @property
     def entry(self) -> str:
         """On a workspace host: the nonce that targets and entry codes are bound to."""
         return self._name("entry")
@@ -54,7 +59,7 @@ class Cookies:
     @cached_property
     def names(self) -> frozenset[bytes]:
         """Every name that is ours or was our predecessor's: none of them passes between client and workspace."""
-        ours = (self.session, self.browser, self.entry, self.grant, self.seen, self.entered)
+        ours = (self.session, self.browser, self.known, self.entry, self.grant, self.seen, self.entered)
         return frozenset(name.encode() for name in (*ours, *OLD_NAMES))
 
     def issue(self, name: str, value: str, max_age: int) -> str:

@@ -32,6 +32,7 @@ from auth.model import (
 from auth.oauth import OAuthClient, TokenReply
 from auth.seal import Sealer
 from auth.sessions import SessionStore, session_ref
+from auth.share import SIGN_INS, Share
 from config.settings import AuthSettings
 
 SCOPES = ("openid", "profile", "api", "read_user")  # what existing applications have registered, and not one more
@@ -70,6 +71,7 @@ class Login:
         self._sealer = sealer
         self._sessions = sessions
         self._clock = clock
+        self._share = Share(SIGN_INS)
 
     async def begin(self, browser: str, then: str) -> str:
         """The URL at GitLab to send this browser to; `then` comes back from `finish`."""
@@ -130,9 +132,11 @@ class Login:
                 return current.tokens.access
             return await self._refresh(ref, current.tokens)
 
-    async def sign_out(self, session: Session) -> None:
-        """End the session here, and its tokens at GitLab if GitLab can be reached."""
+    async def sign_out(self, session: Session, *, everywhere: bool = False) -> None:
+        """End the session here, and its tokens at GitLab if GitLab can be reached; or all sessions of its person."""
         await self._sessions.end(session_ref(session.id))
+        if everywhere:
+            await self._sessions.end_all(session.user.id)
         await self._revoke(session.tokens)
 
     def _open_state(self, answer: dict[str, str], browsers: Collection[str]) -> _SignIn:
@@ -151,7 +155,8 @@ class Login:
             raise SignInFailed("the answer comes from another issuer")
         if not (code := answer.get("code", "")):
             raise SignInFailed("the answer has no code")
-        return await self._oauth.exchange_code(code, sign_in.verifier)
+        async with self._share.slot():  # anybody can begin a sign-in and come back with a made-up code
+            return await self._oauth.exchange_code(code, sign_in.verifier)
 
     async def _find_person(self, reply: TokenReply, sign_in: _SignIn) -> User:
         if reply.scopes and not reply.scopes >= _SCOPES_NEEDED:

@@ -4,7 +4,6 @@ A token is remembered only as a keyed hash together with the port it was used on
 nor a second port gets anything out of what was learnt here.
 """
 
-import asyncio
 import hmac
 import secrets
 import time
@@ -13,14 +12,23 @@ from collections.abc import Callable
 from pydantic import SecretStr
 
 from auth.access import AccessPolicy
-from auth.model import NOBODYS_WORKSPACE, Denied, Granted, TokenRefused, Verdict, WorkspacePort
+from auth.model import (
+    NOBODYS_WORKSPACE,
+    Denied,
+    GitLabUnavailable,
+    Granted,
+    TokenRefused,
+    Unavailable,
+    Verdict,
+    WorkspacePort,
+)
 from auth.remembered import Remembered
+from auth.share import PROGRAMS, Share
 
 GRANTED_SECONDS = 60  # as long as a person waits for a revoked token to be refused
 REFUSED_SECONDS = 10  # a script in a loop costs GitLab six questions a minute, and a new right works at once
 UNAVAILABLE_SECONDS = 2
 VERDICTS_MAX = 10_000  # about 500 B each; beyond it GitLab is merely asked again
-ASKING_MAX = 16  # questions at once: a flood of made-up tokens leaves most connections to GitLab to people
 
 
 class Programs:
@@ -30,7 +38,7 @@ class Programs:
         self._policy = policy
         self._key = secrets.token_bytes(32)
         self._verdicts: Remembered[str, Verdict] = Remembered(VERDICTS_MAX, _lifetime, clock)
-        self._slots = asyncio.Semaphore(ASKING_MAX)
+        self._share = Share(PROGRAMS)
 
     def __repr__(self) -> str:
         return f"<Programs {len(self._verdicts)} verdicts>"
@@ -50,14 +58,19 @@ class Programs:
     async def decide_unknown(self, token: SecretStr) -> Verdict:
         """For a host nobody knows: takes as long, and says the same, as for one that is not this person's."""
         try:
-            async with self._slots:
+            async with self._share.slot():
                 return await self._policy.decide_workspace(token, NOBODYS_WORKSPACE)
         except TokenRefused as fault:
             return Denied(fault.operator, is_token_refused=True)
+        except GitLabUnavailable as fault:
+            return Unavailable(fault.operator, fault.retry_after)
 
     async def _ask(self, token: SecretStr, port: WorkspacePort) -> Verdict:
-        async with self._slots:
-            return await self._policy.decide_port(token, port)
+        try:
+            async with self._share.slot():
+                return await self._policy.decide_port(token, port)
+        except GitLabUnavailable as fault:
+            return Unavailable(fault.operator, fault.retry_after)
 
     def _key_of(self, token: SecretStr, uid: str, port: WorkspacePort) -> str:
         # With the visibility: a yes to an internal port is none once the port is private.

@@ -2,6 +2,7 @@
 
     session:<ref>    hash: record (sealed), tokens (sealed), seen; lives as long as it may be idle
     browser:<hash>   set of the refs that one browser signed in with
+    user:<hash>      sorted set of the refs of one person by when they began
     ended            sorted set of refs by the time of their sign-out; published too, so that all know it at once
     used:<hash>      what was used once
 
@@ -77,6 +78,9 @@ class RedisSessions(SessionStore):
                 other = await self._load(sibling)
                 if other is not None and other.user.id != user.id:
                     await self._end((sibling,), browser)
+            mine = await self._sessions_of(user.id)
+            for first in mine[: max(0, len(mine) + 1 - self._settings.max_per_user)]:
+                await self._end((session_ref(first.id),), first.browser)
             await self._save(ref, session)
         return session
 
@@ -101,6 +105,11 @@ class RedisSessions(SessionStore):
             session = await self._load(ref)
             if session is not None:
                 await self._end(await self._siblings(session.browser) or (ref,), session.browser)
+
+    async def end_all(self, user_id: int) -> None:
+        with _translated():
+            for session in await self._sessions_of(user_id):
+                await self._end((session_ref(session.id),), session.browser)
 
     async def use_once(self, key: str, ttl: float) -> bool:
         name = _key("used", hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest())
@@ -165,6 +174,14 @@ class RedisSessions(SessionStore):
         refs = await cast(Awaitable[set[bytes]], self._redis.smembers(_key("browser", browser)))
         return tuple(ref.decode("latin-1") for ref in refs)
 
+    async def _sessions_of(self, user_id: int) -> list[Session]:
+        """The living ones, in the order in which they began."""
+        key = _user_key(user_id)
+        await self._redis.zremrangebyscore(key, "-inf", self._clock() - self._settings.absolute_timeout)
+        refs = cast(list[bytes], await self._redis.zrange(key, 0, -1))
+        loaded = [await self._load(ref.decode("latin-1")) for ref in refs]
+        return [session for session in loaded if session is not None]
+
     async def _end(self, refs: tuple[str, ...], browser: str) -> None:
         now = self._clock()
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -192,6 +209,8 @@ class RedisSessions(SessionStore):
             pipe.expire(_key("session", ref), int(self._idle) + 1)
             pipe.sadd(_key("browser", session.browser), ref)
             pipe.expire(_key("browser", session.browser), int(self._settings.absolute_timeout) + 1)
+            pipe.zadd(_user_key(user.id), {ref: session.created})
+            pipe.expire(_user_key(user.id), int(self._settings.absolute_timeout) + 1)
             await pipe.execute()
 
     async def _load(self, ref: str) -> Session | None:
@@ -253,6 +272,10 @@ def _translated() -> Iterator[None]:
 
 def _key(kind: str, name: str) -> str:
     return f"{PREFIX}{kind}:{name}"
+
+
+def _user_key(user_id: int) -> str:
+    return _key("user", hashlib.sha256(f"user {user_id}".encode()).hexdigest())
 
 
 def _text(told: dict[bytes, bytes], name: bytes) -> str:

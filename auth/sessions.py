@@ -33,7 +33,8 @@ class SessionStore(Protocol):
     async def create(self, user: User, tokens: Tokens, browser: str) -> Session:
         """A new session under a new id: whatever a browser held before sign-in is worth nothing after it.
 
-        One browser is one person: sessions of somebody else in the same browser end.
+        One browser is one person: sessions of somebody else in the same browser end. So does the first of this
+        person's when there are more than `sessions.max_per_user`, or one account could push out everybody's.
         """
 
     async def get(self, ref: str) -> Session | None:
@@ -47,6 +48,9 @@ class SessionStore(Protocol):
 
         From now on `is_ended` is true of them, for as long as a grant of theirs could live.
         """
+
+    async def end_all(self, user_id: int) -> None:
+        """Sign this person out in every browser."""
 
     async def use_once(self, key: str, ttl: float) -> bool:
         """True for the first caller with this key within `ttl` seconds, false for every other."""
@@ -69,6 +73,8 @@ class MemorySessions(SessionStore):
         self._clock = clock
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._browsers: dict[str, set[str]] = {}
+        self._users: dict[int, dict[str, None]] = {}
+        """Refs by person, in the order in which they began."""
         self._used: OrderedDict[str, float] = OrderedDict()
         self._ended: TTLCache[str, bool] = TTLCache(ENDED_MAX, GRANT_LIFETIME, timer=clock)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
@@ -83,9 +89,12 @@ class MemorySessions(SessionStore):
         for sibling in self._siblings(browser):
             if self._sessions[sibling].user.id != user.id:
                 self._end_one(sibling)
+        while len(mine := self._users.get(user.id, {})) >= self._settings.max_per_user:
+            self._end_one(next(iter(mine)))
         session = Session(SecretStr(secrets.token_urlsafe(32)), user, tokens, now, now, browser)
         ref = session_ref(session.id)
         self._sessions[ref] = session
+        self._users.setdefault(user.id, {})[ref] = None
         self._browsers.setdefault(browser, set()).add(ref)
         return session
 
@@ -109,6 +118,10 @@ class MemorySessions(SessionStore):
         if session := self._sessions.get(ref):
             for sibling in self._siblings(session.browser):
                 self._end_one(sibling)
+
+    async def end_all(self, user_id: int) -> None:
+        for ref in tuple(self._users.get(user_id, ())):
+            self._end_one(ref)
 
     async def use_once(self, key: str, ttl: float) -> bool:
         """Forgets the oldest key when it is full of living ones.
@@ -149,6 +162,10 @@ class MemorySessions(SessionStore):
         siblings.discard(ref)
         if not siblings:
             del self._browsers[session.browser]
+        mine = self._users[session.user.id]
+        del mine[ref]
+        if not mine:
+            del self._users[session.user.id]
 
     def _has_expired(self, session: Session, now: float) -> bool:
         idle, age = now - session.last_seen, now - session.created

@@ -251,7 +251,7 @@ class VisibilitySettings(Section):
 
 
 class SessionSettings(Section):
-    """How long a signed-in browser stays signed in."""
+    """Signing in, and how long a signed-in browser stays signed in."""
 
     store: Annotated[str, AfterValidator(values.session_store)] = "memory"
     """`memory`, or `redis://host:port/number` (`rediss://` with TLS), which several replicas or workers need."""
@@ -260,6 +260,13 @@ class SessionSettings(Section):
     idle_timeout: Seconds = 3600
     absolute_timeout: Seconds = 8 * 3600
     """A working day; GitLab is asked again long before."""
+    max_per_user: Annotated[int, Field(ge=10)] = 50
+    """Beyond it the one that began first ends. A browser may make ten when its tabs all sign in at once."""
+    sign_ins_per_minute: Annotated[int, Field(ge=0)] = 20
+    """Sign-ins that one address may begin and not finish, after the first `sign_in_burst`; 0 is no limit. An IPv6
+    address counts by its /64, a browser that signed in here within a month by itself; each worker counts alone."""
+    sign_in_burst: Annotated[int, Field(ge=1)] = 100
+    """Ten windows of ten tabs each, as a browser restores them in the morning."""
 
 
 class OriginSettings(Section):

@@ -82,6 +82,13 @@ MISDIRECTED = Answer(
 TOO_MANY_REQUESTS = Answer(
     429, "too_many_requests", "Too many requests at once", "Wait for the answers to some of them.", retry_after=1
 )
+TOO_MANY_SIGN_INS = Answer(
+    429,
+    "too_many_sign_ins",
+    "Too many sign-ins at once",
+    "Many sign-ins were begun from your network in the last minutes, and not finished.",
+    hint="You need not do anything: yours goes on in a moment.",
+)
 HEAD_TOO_LARGE = Answer(
     431,
     "head_too_large",

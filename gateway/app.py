@@ -26,6 +26,8 @@ from auth.owners import WorkspaceOwners
 from auth.profiles import ProfileClient
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, SessionStore
+from auth.share import SSH_TOKENS, Share
+from auth.shared_access import SharedAccess
 from auth.starting import Starter
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
@@ -137,7 +139,7 @@ class Gateway:
             self.ssh = SshDoor(
                 settings.ssh,
                 self.table,
-                policy,
+                SharedAccess(policy, Share(SSH_TOKENS)),
                 self.metrics,
                 self._log,
                 owners=owners if owners.has_service_token or settings.http.enabled else None,

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from auth.login import THEN_MAX
 from auth.model import GitLabFault, Target, TokenRefused
+from auth.share import PORTAL_TOKENS, Share
 from gateway.answers import (
     BAD_REQUEST,
     INTERNAL_ERROR,
@@ -31,7 +32,7 @@ from gateway.answers import (
     answer_fault,
 )
 from gateway.pages import home_page
-from gateway.portal.api import list_workspaces, put_port
+from gateway.portal.api import TOKEN_SHARE, list_workspaces, put_port
 from gateway.portal.csrf import form_token
 from gateway.portal.entry import enter, origin_of
 from gateway.portal.home import workspace_views
@@ -39,6 +40,7 @@ from gateway.portal.owner_forms import change_visibility, start_workspace
 from gateway.portal.parts import PARTS, PortalParts, get_session, learn_owner
 from gateway.portal.replies import page, redirect, reply, request_id
 from gateway.portal.sign_in import begin, callback, sign_out, start_over
+from gateway.portal.sign_in_limit import SIGN_IN_LIMIT, SignInLimit
 
 BODY_MAX = 16 * 1024  # bytes; the only form has one field
 
@@ -69,6 +71,8 @@ def build_portal(parts: PortalParts) -> web.Application:
     """The application; `parts` belongs to the caller, who closes what needs closing."""
     app = web.Application(middlewares=[_answer_failures], client_max_size=BODY_MAX)
     app[PARTS] = parts
+    app[SIGN_IN_LIMIT] = SignInLimit(parts)
+    app[TOKEN_SHARE] = Share(PORTAL_TOKENS)
     # No HEAD: a look at the headers must not use up a code or begin a sign-in.
     app.router.add_get("/", home, allow_head=False)
     app.router.add_get("/auth/start", start, allow_head=False)

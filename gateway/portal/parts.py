@@ -73,6 +73,10 @@ def browser_ids(request: web.Request) -> list[str]:
     return list(_values(request, request.app[PARTS].cookies.browser))
 
 
+def cookie_header(request: web.Request) -> bytes:
+    """All cookies of the request, as they came."""
+    return "; ".join(request.headers.getall("Cookie", [])).encode("utf-8", "surrogateescape")
+
+
 def _values(request: web.Request, name: str) -> Iterator[str]:
-    header = "; ".join(request.headers.getall("Cookie", [])).encode("utf-8", "surrogateescape")
-    return (value.decode() for value in values(header, name) if _OURS.match(value))
+    return (value.decode() for value in values(cookie_header(request), name) if _OURS.match(value))

@@ -21,11 +21,13 @@ from gateway.answers import (
     SIGN_IN_FAILED,
     Answer,
     answer_fault,
+    sign_in_needed,
 )
 from gateway.pages import Link
 from gateway.portal.csrf import is_form_token, is_same_origin, read_form
 from gateway.portal.parts import PARTS, PortalParts, browser_ids, get_session
 from gateway.portal.replies import redirect, reply
+from gateway.portal.sign_in_limit import SIGN_IN_LIMIT
 
 # A month: long enough that tabs restored at once find one cookie and need not agree on a new one.
 BROWSER_LIFETIME = 30 * 86400
@@ -44,7 +46,12 @@ SIGNED_OUT = Answer(
 
 async def begin(request: web.Request, then: str) -> web.Response:
     """Send the browser to GitLab, to come back to `then`."""
-    parts = request.app[PARTS]
+    parts, limit = request.app[PARTS], request.app[SIGN_IN_LIMIT]
+    if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":  # a script cannot follow, so nothing begins
+        return reply(request, limit.look(request) or sign_in_needed(f"{parts.settings.auth.portal_url}/auth/start"))
+    if answer := limit.take(request):
+        parts.metrics.sign_ins.labels(result="limited").inc()
+        return reply(request, answer)
     known = browser_ids(request)
     browser = known[0] if known else new_nonce()
     location = await parts.login.begin(browser, then)
@@ -71,7 +78,7 @@ async def callback(request: web.Request) -> web.Response:
     _record(parts, "ok", user_id=session.user.id)
     lifetime = int(parts.settings.sessions.absolute_timeout)
     cookie = parts.cookies.issue(parts.cookies.session, session.id.get_secret_value(), lifetime)
-    return redirect(request, _onward(then), [cookie])
+    return redirect(request, _onward(then), [cookie, request.app[SIGN_IN_LIMIT].finish(request, session)])
 
 
 async def sign_out(request: web.Request) -> web.Response:
@@ -87,8 +94,9 @@ async def sign_out(request: web.Request) -> web.Response:
         return reply(request, BAD_REQUEST)
     if not is_form_token(parts, session, form.get("csrf")):
         return reply(request, CROSS_SITE)
-    await parts.login.sign_out(session)
-    parts.log.info("sign_out.finished", user_id=session.user.id)
+    everywhere = form.get("everywhere") is not None
+    await parts.login.sign_out(session, everywhere=everywhere)
+    parts.log.info("sign_out.finished", user_id=session.user.id, everywhere=everywhere)
     return reply(request, SIGNED_OUT, [parts.cookies.expire(parts.cookies.session)])
 
 

@@ -57,6 +57,7 @@ def test_our_names_and_the_old_ones_are_known() -> None:
     assert SECURE.names == {
         b"__Host-workspaces-session",
         b"__Host-workspaces-browser",
+        b"__Host-workspaces-known",
         b"__Host-workspaces-entry",
         b"__Host-workspaces-grant",
         b"__Host-workspaces-seen",

@@ -206,6 +206,30 @@ async def test_somebody_else_in_the_same_browser_ends_the_first(pair: Pair) -> N
     assert await pair.one.get(ref_of(first)) is None
 
 
+async def test_one_person_has_so_many_sessions_and_no_more(pair: Pair) -> None:
+    """Over all gateways; the one that began first ends, and nobody else's does."""
+    other = await pair.sign_in(EVE, "another browser")
+    refs = []
+    for number in range(51):
+        pair.clock.ahead += 1
+        store = (pair.one, pair.other)[number % 2]
+        refs.append(ref_of(await store.create(JO, TOKENS, f"browser-{number}")))
+
+    assert [await pair.one.get(ref) is None for ref in refs] == [True] + [False] * 50
+    assert pair.other.is_ended(refs[0])
+    assert await pair.other.get(ref_of(other)) is not None
+
+
+async def test_a_person_signs_out_everywhere(pair: Pair) -> None:
+    """In every browser, at whichever gateway, and nobody else."""
+    other = await pair.sign_in(EVE, "another browser")
+    mine = [ref_of(await pair.sign_in(JO, f"browser-{number}")) for number in range(3)]
+    await pair.other.end_all(JO.id)
+
+    assert [await pair.one.get(ref) for ref in mine] == [None] * 3
+    assert await pair.one.get(ref_of(other)) is not None
+
+
 @pytest.mark.parametrize(("gap", "times", "lives"), [(3599, 3, True), (3601, 1, False), (3500, 9, False)])
 async def test_a_session_ends_when_idle_or_old(pair: Pair, gap: float, times: int, lives: bool) -> None:  # noqa: FBT001 - a table
     """Being asked for counts as being used; eight hours are the end of it all the same."""

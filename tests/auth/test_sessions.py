@@ -105,6 +105,28 @@ async def test_one_browser_is_one_person(store: MemorySessions) -> None:
     assert store.is_ended(before)
 
 
+async def test_one_person_has_so_many_sessions_and_no_more(store: MemorySessions) -> None:
+    """The one that began first ends, streams included; nobody else's does."""
+    other = await store.create(User(8, "eve"), TOKENS, "another browser")
+    mine = [await store.create(USER, TOKENS, f"browser-{number}") for number in range(51)]
+    refs = [session_ref(session.id) for session in mine]
+
+    assert [await store.get(ref) is None for ref in refs] == [True] + [False] * 50
+    assert store.is_ended(refs[0])
+    assert await store.get(session_ref(other.id)) is not None
+
+
+async def test_a_person_signs_out_everywhere(store: MemorySessions) -> None:
+    """In every browser, and nobody else."""
+    other = await store.create(User(8, "eve"), TOKENS, "another browser")
+    mine = [session_ref((await store.create(USER, TOKENS, f"browser-{number}")).id) for number in range(3)]
+    await store.end_all(USER.id)
+    await store.end_all(999)
+
+    assert all([await store.get(ref) is None and store.is_ended(ref) for ref in mine])
+    assert await store.get(session_ref(other.id)) is not None
+
+
 async def test_ending_made_up_sessions_costs_nothing(store: MemorySessions) -> None:
     """Guessed ids do not fill the list of ended sessions."""
     await store.end("made up")

@@ -44,6 +44,7 @@ async def test_every_cookie_stays_on_its_host_and_away_from_scripts(demo: Demo, 
     assert {cookie["name"] for cookie in ours} == {
         "workspaces-session",
         "workspaces-browser",
+        "workspaces-known",
         "workspaces-entry",
         "workspaces-entered",
         "workspaces-grant",
@@ -78,6 +79,6 @@ async def test_the_portal_lists_my_workspaces_and_signs_me_out(demo: Demo, brows
     await expect(page.get_by_role("heading", name=visit.stopped)).to_be_visible()
     await expect(page.get_by_text(visit.others)).to_have_count(0)
     await expect(page.get_by_text(f"{visit.running}@").first).to_be_visible()
-    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
     await page.goto(visit.portal_url)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to the stand-in GitLab")

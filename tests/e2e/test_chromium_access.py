@@ -26,7 +26,7 @@ async def test_signing_out_in_one_tab_closes_the_editor_in_another(zone: Demo, b
     editor = await open_editor(zone, browser)
     portal = await browser.new_page()
     await portal.goto(zone.world.visit.portal_url)
-    await portal.get_by_role("button", name="Sign out").click()
+    await portal.get_by_role("button", name="Sign out", exact=True).click()
     await expect(portal.get_by_role("heading", level=1)).to_have_text("You are signed out")
 
     await expect(editor.locator("#status")).to_have_text("disconnected (1008)")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
-from config.settings import VisibilityRule, VisibilitySettings
+from config.settings import SessionSettings, VisibilityRule, VisibilitySettings
 from gateway.demo.gitlab import Fault
 from gateway.demo.world import EDITOR_PORT, SITE_PORT
 from tests.e2e.conftest import Certificate, Demo, open_demo
@@ -30,9 +30,10 @@ NOBODYS_PORT = 5000  # declared, and nothing listens on it
 
 @pytest.fixture
 async def shown(certificate: Certificate) -> AsyncIterator[Demo]:
-    """The demo with a port on which nothing listens, and a policy that limits what may be opened."""
+    """The demo with a port on which nothing listens, a policy that limits sharing, and few sign-ins at once."""
     policy = VisibilitySettings(rules=(VisibilityRule(namespace="gl-rd-ns-plum-*", max="internal"),))
-    async with open_demo(certificate, visibility=policy) as demo:
+    sessions = SessionSettings(sign_in_burst=3, sign_ins_per_minute=1)
+    async with open_demo(certificate, visibility=policy, sessions=sessions) as demo:
 
         def change(entry: dict[str, Any]) -> None:
             entry["ports"].append({"name": "api", "port": 9, "target_port": NOBODYS_PORT, "visibility": "internal"})
@@ -108,7 +109,7 @@ async def show_interstitial(demo: Demo, page: Page) -> None:
 
 async def show_signed_out(demo: Demo, page: Page) -> None:
     await sign_in(demo, page)
-    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
 
 
 async def show_loop(demo: Demo, page: Page) -> None:
@@ -116,6 +117,11 @@ async def show_loop(demo: Demo, page: Page) -> None:
     for _ in range(3):
         await page.goto(demo.address(port=EDITOR_PORT))
         await page.context.clear_cookies(name="__Host-workspaces-grant")
+
+
+async def show_too_many(demo: Demo, page: Page) -> None:
+    for _ in range(4):
+        await page.goto(demo.world.visit.portal_url)
 
 
 async def show_cross_site(demo: Demo, page: Page) -> None:
@@ -144,6 +150,7 @@ PAGES: Mapping[str, tuple[Callable[[Demo, Page], Awaitable[None]], str]] = Mappi
         "gitlab-away": (show_gitlab_away, "GitLab is not reachable"),
         "interstitial": (show_interstitial, "You are about to visit somebody's development server"),
         "signed-out": (show_signed_out, "You are signed out"),
+        "too-many-sign-ins": (show_too_many, "Too many sign-ins at once"),
         "cross-site": (show_cross_site, "Another site asked for this"),
     }
 )

@@ -14,7 +14,7 @@ from playwright.async_api import BrowserContext, Page, expect
 from gateway.demo.world import EDITOR_PORT, SITE_PORT, ZONE
 from tests.e2e.conftest import Certificate, Demo, open_browser
 
-OURS = ("session", "browser", "entry", "grant", "seen", "entered")
+OURS = ("session", "browser", "known", "entry", "grant", "seen", "entered")
 
 WORKER = """
 const seen = [];

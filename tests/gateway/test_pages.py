@@ -184,7 +184,7 @@ class TestEscaping:
             tag for tag, _ in Outline(home_page(workspaces=[harmless], **render)).tags
         ]
         assert outline.text.count(HOSTILE) == 7
-        assert outline.find_all("input") == 2 * [{"type": "hidden", "name": "csrf", "value": HOSTILE}]
+        assert outline.find_all("input") == 3 * [{"type": "hidden", "name": "csrf", "value": HOSTILE}]
         action = outline.find_all("form")[1]["action"] or ""
         assert "/" not in action.removeprefix("/workspaces/").removesuffix("/ports/3000")
         assert outline.find_all("ul") == [{"class": "ports", "role": "list", "aria-label": f"Ports of {HOSTILE}"}]
@@ -235,6 +235,13 @@ class TestHome:
         assert outline.find_all("form")[0] == {"method": "post", "action": "/auth/sign-out"}
         assert outline.find_all("input")[0] == {"type": "hidden", "name": "csrf", "value": "token"}
 
+    def test_offers_to_sign_out_of_all_browsers(self) -> None:
+        """For somebody who left one open elsewhere."""
+        outline = Outline(full_home())
+
+        assert outline.find_all("button")[-1]["name"] == "everywhere"
+        assert outline.find_all("form")[-1]["action"] == "/auth/sign-out"
+
     def test_offers_each_level_that_the_owner_may_choose(self) -> None:
         """What the policy forbids is greyed, with the reason; a port that is private for ever has no switch."""
         outline = Outline(full_home())
@@ -243,6 +250,7 @@ class TestHome:
             "/workspaces/apple-bear-blue/ports/4000",
             "/workspaces/apple-bear-blue/ports/3000",
             "/workspaces/green-fox-lamp/start",
+            "/auth/sign-out",
         ]
         docs, site = outline.find_all("button")[1:4], outline.find_all("button")[4:7]
         assert [("disabled" in button, button["aria-pressed"]) for button in docs] == [

@@ -43,6 +43,7 @@ HOST = "3000-apple.zone.test"
 URL = f"https://{HOST}/a%2Fb?q=%20+1"
 NONCE = new_nonce()
 SESSION, BROWSER = "__Host-workspaces-session", "__Host-workspaces-browser"
+KNOWN = "__Host-workspaces-known"
 
 
 class Clock:
@@ -437,14 +438,15 @@ async def test_of_several_session_cookies_the_living_one_counts(world: World, br
 
 
 async def test_cookies_are_host_only_and_out_of_reach(world: World, browser: Browser) -> None:
-    """Both of the portal's cookies have every attribute that protects them, and live as long as they should."""
+    """All of the portal's cookies have every attribute that protects them, and live as long as they should."""
     started = await browser.get("/auth/start")
     back = await browser.get(await world.approve(started.location, world.jo))
     attributes = "; Path=/; Max-Age={}; HttpOnly; SameSite=Lax; Secure"
 
-    assert [cookie.partition("=")[0] for cookie in started.cookies + back.cookies] == [BROWSER, SESSION]
+    assert [cookie.partition("=")[0] for cookie in started.cookies + back.cookies] == [BROWSER, SESSION, KNOWN]
     assert started.cookies[0].endswith(attributes.format(30 * 86400))
     assert back.cookies[0].endswith(attributes.format(8 * 3600))
+    assert back.cookies[1].endswith(attributes.format(30 * 86400))
 
 
 async def test_a_browser_keeps_its_cookie_and_a_strange_one_is_replaced(browser: Browser) -> None:
@@ -518,6 +520,17 @@ async def test_signing_out_ends_everything_of_this_browser(
     assert SESSION not in browser.jar
     assert world.parts.sessions.is_ended(ref)
     assert world.gitlab.calls[Endpoint.REVOKE] == 1
+
+
+async def test_signing_out_everywhere_ends_the_other_browsers_too(world: World, browser: Browser) -> None:
+    """One forgotten somewhere has nothing of mine any more."""
+    async with world.browser() as elsewhere:
+        for each in (browser, elsewhere):
+            await world.sign_in(each, world.jo)
+        page = await browser.post("/auth/sign-out", {"csrf": await sign_out_token(browser), "everywhere": "yes"})
+
+        assert page.status == 200
+        assert (await elsewhere.get("/")).location == "/auth/start"
 
 
 @pytest.mark.parametrize(
