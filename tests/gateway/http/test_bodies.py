@@ -1,6 +1,7 @@
 """Bodies both ways, in every framing HTTP/1 has, and answers that have none."""
 
 import asyncio
+import gzip
 
 import pytest
 
@@ -311,6 +312,18 @@ async def test_content_encoding_is_untouched(world: World) -> None:
 
     assert (got.one(b"content-encoding"), got.body) == (b"gzip", b"\x1f\x8b\x00\xff")
     assert [name for name, _ in workspace.request.fields if name.lower().startswith((b"accept", b"user-agent"))] == []
+
+
+async def test_gzip_bomb_passes_as_it_is(world: World) -> None:
+    """What is 100 MiB in a browser is a hundred kilobytes for the gateway."""
+    bomb = gzip.compress(bytes(100 << 20), 1)
+    await world.add(Workspace(response("Content-Encoding: gzip", f"Content-Length: {len(bomb)}", body=bomb)))
+
+    got = await world.ask("Accept-Encoding: gzip")
+
+    assert len(bomb) < 1 << 20
+    assert got.body == bomb
+    assert f'"sent": {len(bomb)}' in world.log.getvalue()
 
 
 async def test_redirect_is_not_followed(world: World) -> None:
