@@ -57,6 +57,16 @@ class Metrics:
             registry=self.registry,
             buckets=_LOGIN_SECONDS,
         )
+        self.ssh_auth_seconds = Histogram(
+            f"{_PREFIX}_ssh_auth_seconds",
+            "From a token or a signature to its answer, the workspace's login included.",
+            registry=self.registry,
+            buckets=_LOGIN_SECONDS,
+        )
+        self.ssh_bans = self._counter("ssh_bans", "Addresses that were banned.")
+        self.ssh_banned = self._gauge("ssh_banned_sources", "Addresses that are banned now.")
+        self.ssh_disconnects = self._counter("ssh_disconnects", "Ends of open connections.", "code", "side")
+        self.ssh_ciphers = self._counter("ssh_ciphers", "Ciphers of clients that logged in.", "alg")
         self.ssh_dial_failures = self._counter("ssh_pod_dial_failures", "Workspaces without a usable sshd.", "reason")
         self.ssh_dial_seconds = Histogram(
             f"{_PREFIX}_ssh_pod_dial_seconds",

@@ -35,8 +35,12 @@ class Bans:
         self._records: TTLCache[str, _Record] = TTLCache(limits.BANS_MAX, 2 * settings.ban_max, timer=clock)
 
     def __repr__(self) -> str:
+        return f"Bans(banned={self.count()})"
+
+    def count(self) -> int:
+        """How many sources are banned now."""
         now = self._clock()
-        return f"Bans(banned={sum(record.until > now for record in self._records.values())})"
+        return sum(record.until > now for record in self._records.values())
 
     def is_banned(self, address: str) -> bool:
         record = self._records.get(find_source(address))
@@ -44,7 +48,7 @@ class Bans:
 
     def note_failure(self, address: str) -> bool:
         """Whether the source is banned from now on."""
-        if self._is_exempt(address):
+        if self._is_exempt(address) or self.is_banned(address):  # the rest of a connection that was here before
             return False
         now, source = self._clock(), find_source(address)
         record = self._records.get(source, _Record())

@@ -33,6 +33,7 @@ TOO_MANY = "Too many connections"
 FAILED = "The gateway failed, try again"
 
 _GUESSES = frozenset(("token_refused", "denied", "bad_signature"))  # what is refused to whoever tries tokens or names
+_DISCONNECT_CODES = range(1, 16)  # RFC 4253 section 11.1; a metric takes no number of a peer's invention
 _PROMPT = "GitLab token as password: "  # sshpass and asyncssh recognise a prompt by "password"
 _WORKSPACE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label, as the name is that of a Service
 _LOGGED_NAME = 64  # characters of a user name that a log line shows: a valid one is shorter
@@ -192,6 +193,7 @@ class Connection(asyncssh.SSHServer):
         self._log.info("ssh.login", seconds=round(seconds, 3))
         self._metrics.ssh_login_seconds.observe(seconds)
         self._metrics.ssh_attempts.labels("opened").inc()
+        self._metrics.ssh_ciphers.labels(self._leg.get_extra_info("recv_cipher")).inc()
         self._metrics.ssh_connections.labels("login").dec()
         self._metrics.ssh_connections.labels("open").inc()
         note = RateOfNotes(self._log.info, time.monotonic)
@@ -263,7 +265,8 @@ class Connection(asyncssh.SSHServer):
         self, check: Coroutine[None, None, Admitted | Rejected | TurnedAway]
     ) -> Admitted | Rejected | TurnedAway:
         try:
-            outcome = await check
+            with self._metrics.ssh_auth_seconds.time():
+                outcome = await check
         except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is, is this connection's alone
             self._log.error("ssh.failed", error=_describe(exc))
             return TurnedAway("internal", FAILED, asyncssh.DISC_BY_APPLICATION)
@@ -302,7 +305,12 @@ class Connection(asyncssh.SSHServer):
         self._metrics.ssh_connections.labels("open" if opened else "login").dec()
         if not opened:
             self._metrics.ssh_attempts.labels("refused" if self._name is not None else "no_login").inc()
-        reason = self._relay.ended.text if self._relay and self._relay.ended else self._reason
+        reason = self._reason
+        if self._relay and self._relay.ended:
+            reason = self._relay.ended.text
+            code = self._relay.ended.code
+            known = str(code) if code in _DISCONNECT_CODES else "other"
+            self._metrics.ssh_disconnects.labels(known, self._relay.ended_by).inc()
         log = self._log.debug if self._name is None else self._log.info  # a port scan or health check says no name
         seconds = round(time.monotonic() - self._started, 3)
         received, sent = (self._relay.received_bytes, self._relay.sent_bytes) if self._relay else (0, 0)

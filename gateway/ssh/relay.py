@@ -82,6 +82,8 @@ class Relay:
         self._metrics = metrics
         self.ended: Parting | None = None
         """Why the relay ended; None while it runs."""
+        self.ended_by = "gateway"
+        """Or client or workspace, whichever leg ended first."""
 
     @property
     def received_bytes(self) -> int:
@@ -144,6 +146,7 @@ class Relay:
         self._count(side)
         self._count(other)
         self._channels.end()
+        self.ended_by = self.ended_by if self.ended else side.name
         self.ended = self.ended or parting or Parting(asyncssh.DISC_CONNECTION_LOST, f"{side.name} connection lost")
         other.leg.disconnect(self.ended.code, self.ended.text)
 

@@ -71,6 +71,7 @@ class SshDoor:
         self._sockets = sockets
         self._listeners: list[asyncio.Server] = []
         self._bans = Bans(settings)
+        metrics.ssh_banned.set_function(self._bans.count)
         self._crowd = Crowd(settings)
         self._connections: set[Connection] = set()
         self._is_empty = asyncio.Event()
@@ -184,6 +185,7 @@ class SshDoor:
 
     def _note_guess(self, address: str) -> None:
         if self._bans.note_failure(address):
+            self._metrics.ssh_bans.inc()
             self._log.warning("ssh.banned", address=address)
 
     def _watch(self, connection: Connection, entry: Entry) -> None:

@@ -189,7 +189,8 @@ class Gateway:
             "agent_path": None,
             "gss_host": None,
         }
-        async with asyncssh.connect(LOOPBACK, self.door.port, **{**settings, **options}) as connection:
+        port = options.pop("port", self.door.port)
+        async with asyncssh.connect(LOOPBACK, port, **{**settings, **options}) as connection:
             yield connection
 
 

@@ -58,6 +58,16 @@ def test_a_ban_ends(clock: Clock) -> None:
     assert fail(bans, times=1) == [False]
 
 
+def test_tries_of_a_connection_that_was_here_before_the_ban_make_it_no_longer(clock: Clock) -> None:
+    bans = bans_of(clock)
+    fail(bans)
+    again = fail(bans, times=6)
+    clock.now += 50.1
+
+    assert again == [False] * 6
+    assert not bans.is_banned(ONE)
+
+
 def test_failures_that_lie_apart_ban_nobody(clock: Clock) -> None:
     bans = bans_of(clock)
     for _ in range(10):
