@@ -24,6 +24,9 @@ WRITE_LOW = WRITE_HIGH // 4
 BACKLOG_MAX = 32 * 1024 * 1024
 """Unsent bytes no honest peer reaches: what may be in flight when a rekey starts (kernel buffers) fits three times."""
 
+SSHD_START = 1.0
+"""Seconds from one refused connection to the second and last try: sshd is the first thing a workspace starts."""
+
 REKEY_DEADLINE = 60.0
 """For one key exchange after login; the other leg stands still meanwhile."""
 

@@ -11,6 +11,7 @@ import asyncssh
 from asyncssh.auth import KbdIntPrompts
 
 from config.settings import SshSettings
+from gateway.ssh import limits
 from gateway.ssh.internals import WorkspaceLeg
 from gateway.ssh.options import workspace_leg_options
 from routing.model import Endpoint, Workspace
@@ -83,7 +84,7 @@ class Upstreams:
         login = _UpstreamLogin()
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
-                leg = await self._connect(workspace.ssh, login)
+                leg = await self._connect_patiently(workspace.ssh, login)
         except ConnectionRefusedError:
             return _no_sshd(workspace, f"{workspace.ssh} refused")
         except (OSError, TimeoutError) as exc:
@@ -91,6 +92,14 @@ class Upstreams:
                 "unreachable", f"workspace {workspace.name} does not answer", f"{workspace.ssh}: {exc!r}"
             )
         return await self._log_in(workspace, login, leg)
+
+    async def _connect_patiently(self, address: Endpoint, login: _UpstreamLogin) -> WorkspaceLeg:
+        """Once more where nobody listens: a workspace runs a moment before its sshd does."""
+        try:
+            return await self._connect(address, login)
+        except ConnectionRefusedError:
+            await asyncio.sleep(limits.SSHD_START)
+            return await self._connect(address, login)
 
     async def _connect(self, address: Endpoint, login: _UpstreamLogin) -> WorkspaceLeg:
         loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ import asyncssh
 import pytest
 
 from gateway.demo.sshd import WorkspaceSshd
+from gateway.ssh import limits
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, WORKSPACE, Bench, Gateway
 
@@ -75,6 +76,44 @@ async def test_a_refused_connection_means_that_no_sshd_listens(bench: Bench) -> 
     done = await gateway.ssh("true")
 
     assert (done.code, done.err.splitlines()[0]) == (255, NO_SSHD)
+
+
+async def test_an_sshd_that_starts_a_moment_later_is_waited_for(
+    bench: Bench, sshd: WorkspaceSshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        late = Endpoint(LOOPBACK, free.getsockname()[1])
+    monkeypatch.setattr(limits, "SSHD_START", 0.5)
+    gateway = await bench.open_door(late)
+    async with asyncio.TaskGroup() as group:
+        logging_in = group.create_task(gateway.ssh("echo in"))
+        async with asyncio.timeout(10):
+            while not gateway.access.asked:  # noqa: ASYNC110 - the fake has no event for it
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # the first try has been refused by then, or finds what it is to find
+        server = await asyncio.start_server(_passing_to(sshd.port), LOOPBACK, late.port)
+    server.close()
+
+    assert logging_in.result().out == b"in\n"
+
+
+def _passing_to(port: int) -> Serve:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection(LOOPBACK, port)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_copy(reader, inner_writer))
+            group.create_task(_copy(inner_reader, writer))
+
+    return serve
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
 
 
 @pytest.mark.parametrize(
