@@ -72,7 +72,7 @@ class Gate:
         self._origins = CrossSiteRule(settings, table)
         self._entrance = Entrance(settings.auth, grants, sessions, cookies)
         self._interstitial = Interstitial(settings.visibility, self._entrance, cookies)
-        self._siblings = SiblingPorts(self._rights, self._entrance, self._origins)
+        self._siblings = SiblingPorts(self._rights, self._entrance, self._origins, self._interstitial)
         self.start_pages = StartPages(self._rights, self._entrance, self._origins, starter)
         self._tokens = TokenGate(self._rights, programs)
         self._recall = Recall(clock)

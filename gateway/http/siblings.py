@@ -1,6 +1,7 @@
 """`/.workspaces-gateway/ports/<port>/…` on any host of a workspace: another port of it under the same origin.
 
-Open to whoever is in on this host, and may be in on the other port by that port's own visibility.
+Open to whoever is in on this host, and may be in on the other port by that port's own visibility. The editor shares its
+origin with no page: it is not reached on this way, and on its own host the way leads to data alone.
 """
 
 import re
@@ -12,6 +13,7 @@ from gateway.answers import CROSS_SITE, GITLAB_UNAVAILABLE, UNKNOWN_WORKSPACE
 from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
 from gateway.http.entrance import RESERVED, Entrance
 from gateway.http.headers import RequestHead
+from gateway.http.interstitial import Interstitial
 from gateway.http.origins import CrossSiteRule
 from gateway.http.rights import Rights, forward_to
 from routing.model import Route
@@ -19,6 +21,8 @@ from routing.table import RouteTable
 
 PORTS = RESERVED + b"ports/"
 _PATH = re.compile(rb"/\.workspaces-gateway/ports/([1-9][0-9]{0,4})(/[^?]*)?(\?.*)?\Z", re.DOTALL)
+
+_DATA = frozenset((b"empty", b"websocket"))  # what a script reads (Fetch, section 2.2.5); a browser runs none of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,7 @@ class Sibling:
 
 
 def get_sibling(table: RouteTable, own: Route | None, target: bytes) -> Sibling | None:
-    """The port that the target names.
-
-    Never the editor: whatever runs on the other ports of a workspace would be of one origin with it.
-    """
+    """The port that the target names; never the editor, which would be of one origin with what asks for it."""
     match = _PATH.match(target)
     if match is None or own is None:
         return None
@@ -52,18 +53,21 @@ def get_sibling(table: RouteTable, own: Route | None, target: bytes) -> Sibling 
 class SiblingPorts:
     """Decides for requests to another port under this one's origin."""
 
-    def __init__(self, rights: Rights, entrance: Entrance, origins: CrossSiteRule) -> None:
+    def __init__(self, rights: Rights, entrance: Entrance, origins: CrossSiteRule, interstitial: Interstitial) -> None:
         self._rights = rights
         self._entrance = entrance
+        self._interstitial = interstitial
         self._origins = origins
 
     def decide(self, head: RequestHead, own: Route | None, sibling: Sibling | None) -> Decision:
+        if own is not None and is_locked(own) and head.get(b"sec-fetch-dest") not in _DATA:
+            sibling = None  # a page or a script of the other port would have the editor in its hands
         grant = self._rights.get_grant(head, own, self._rights.level(own)) if own else None
         level = self._rights.level(sibling.route) if sibling else Visibility.PRIVATE
         if own is None or grant is None:
             if sibling is None or level is not Visibility.PUBLIC:
                 return self._entrance.challenge(head)
-            return sibling.forward(head, None)
+            return self._interstitial.get_warning(head, sibling.route) or sibling.forward(head, None)
         if sibling is None:
             return Reply(UNKNOWN_WORKSPACE)
         if level is not Visibility.PUBLIC and self._origins.is_cross_site(head, own):

@@ -102,6 +102,38 @@ async def test_editor_sshd_and_unknown_ports_are_not_there(twin: Live, port: int
     assert page.status == 404
 
 
+PAGES = {
+    "a link": {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"},
+    "a frame": {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe", "Accept": "text/html"},
+    "a script": {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"},
+    "a worker": {"Sec-Fetch-Mode": "same-origin", "Sec-Fetch-Dest": "worker"},
+    "an old browser": {"Accept": "text/html"},
+}
+
+
+@pytest.mark.parametrize("headers", PAGES.values(), ids=PAGES)
+async def test_no_page_of_another_port_comes_to_be_of_the_editors_origin(twin: Live, headers: dict[str, str]) -> None:
+    """Whoever gets a script onto port 8080 could type into the owner's terminal with it; data may be fetched."""
+    address = twin.url("/.workspaces-gateway/ports/8080/", port=EDITOR_PORT)
+    async with twin.person("ada", at=twin.url("/", port=EDITOR_PORT)) as ada:
+        page = await ada.fetch(address, headers=headers)
+        data = await ada.fetch(address, headers={**SCRIPT, "Sec-Fetch-Dest": "empty"})
+
+    assert (page.status, data.status) == (404, 200)
+
+
+async def test_a_public_port_is_warned_about_on_this_way_too(twin: Live) -> None:
+    """Or a link to it would spare a stranger the page that says whose server this is not."""
+    await declare(twin, site="private", api="public")
+    async with twin.person() as stranger:
+        page = await stranger.navigate(twin.url("/.workspaces-gateway/ports/8080/headers"))
+        link = page.text.partition('href="/.workspaces-gateway/continue')[2].partition('"')[0]
+        again = await stranger.visit(twin.url(f"/.workspaces-gateway/continue{link}"), "")
+
+    assert (page.status, page.headers["X-Workspaces-Gateway"]) == (200, "interstitial")
+    assert (again.status, again.url) == (200, twin.url("/.workspaces-gateway/ports/8080/headers"))
+
+
 async def test_strangers_cannot_tell_which_ports_there_are(twin: Live) -> None:
     """A private port, a port that is none, and a workspace that is none are all the same to them."""
     async with twin.person() as stranger:
