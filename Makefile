@@ -2,13 +2,16 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh bench-http bench-ssh lint clean
+.PHONY: help demo test test-openssh test-image bench-http bench-ssh lint image requirements.txt clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo   a gateway with a stand-in GitLab and workspaces, on this machine; needs python3 and PyPI'
 	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
 	@echo 'make test-openssh  the tests of OpenSSH itself and ssh-audit, through the gateway; about ten minutes, root, Debian'
+	@echo 'make test-image  the steps of the Dockerfile in a scratch root, and what runs in it; two minutes, root, Debian'
+	@echo 'make image  the container image, by docker, podman or buildah; IMAGE=name:tag names it'
+	@echo 'make requirements.txt  renews the wheels that the image pins by hash'
 	@echo 'make lint   ruff and mypy alone'
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make bench-ssh  the SSH door beside a plain relay, about eight minutes; ROUNDS=n LINES=a,b shorten it'
@@ -21,12 +24,26 @@ demo: .venv/.installed-demo
 test: .venv/.installed-dev
 	@.ci/debian-packages
 	@$(MAKE) --no-print-directory lint
-	@$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/openssh
+	@$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/openssh --ignore=tests/image
 
 # One script at a time to each of four workers, the longest first: most of them mostly sleep.
 test-openssh: .venv/.installed-dev .venv/.installed-openssh
 	@.ci/debian-packages openssh
 	@$(PYTHON) -m pytest tests/openssh --numprocesses=4 --maxschedchunk=1
+
+# The steps of a scratch root take longer than any other test, and more so where others work.
+test-image: .venv/.installed-dev
+	@.ci/debian-packages image
+	@$(PYTHON) -m pytest tests/image --timeout=900
+
+image:
+	@.ci/image
+
+# For the Python of the Dockerfile's Debian, whatever Python is here.
+requirements.txt: .venv/.installed-lock
+	@.venv/bin/uv pip compile pyproject.toml --quiet --upgrade --extra redis --generate-hashes --python-version 3.13 \
+	  --python-platform linux --only-binary :all: --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make requirements.txt' --output-file $@
 
 bench-http: .venv/.installed-bench
 	@tests/bench/programs
