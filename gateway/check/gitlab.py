@@ -1,4 +1,4 @@
-"""Is GitLab there, and does it know the OAuth application that people sign in with?"""
+"""Is GitLab there, and does it know the OAuth application and the token that the gateway has?"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,8 +8,9 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from auth.calls import Calls, open_calls
+from auth.gitlab import GitLabClient
 from auth.login import SCOPES
-from auth.model import GitLabUnavailable, SignInDenied, SignInFailed
+from auth.model import GitLabFault, GitLabUnavailable, SignInDenied, SignInFailed
 from auth.oauth import OAuthClient
 from gateway.check.model import Finding, fault, ok, unknown
 from gateway.check.site import Site
@@ -75,6 +76,19 @@ async def look_at_redirect(site: Site) -> Finding:
         f"GitLab refuses the redirect URI {auth.redirect_uri} ({reply.status})",
         f"enter exactly this one in the application ({_APPLICATION}), or set auth.redirect_uri to what stands there",
     )
+
+
+async def look_at_service_token(site: Site) -> Finding:
+    """Whether GitLab takes it for the question that it is there for."""
+    token = site.settings.auth.service_token
+    if not token.get_secret_value():
+        return unknown("auth.service_token is not set: whose a workspace is, the gateway learns from sign-ins")
+    async with _asking(site) as (calls, _):
+        try:
+            await GitLabClient(calls).find_workspaces(token)
+        except GitLabFault as exc:
+            return fault(f"auth.service_token: {exc.operator}", "make a new one with the scope read_api")
+    return ok("GitLab takes auth.service_token")
 
 
 def _what_to_do(exc: GitLabUnavailable) -> str:

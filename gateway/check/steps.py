@@ -3,7 +3,7 @@
 from config.settings import Settings
 from gateway.check.certificates import look_at_certificates
 from gateway.check.doors import look_at_portal, look_at_zones
-from gateway.check.gitlab import look_at_redirect, look_for_application, look_for_gitlab
+from gateway.check.gitlab import look_at_redirect, look_at_service_token, look_for_application, look_for_gitlab
 from gateway.check.model import Step
 from gateway.check.names import look_at_portal_name, look_at_zone_names
 from gateway.check.routes import look_at_routes
@@ -12,6 +12,7 @@ from gateway.check.ssh_door import look_at_host_keys, look_at_ssh_door
 from gateway.check.workspace import look_at_ports, look_at_sshd
 
 GITLAB, APPLICATION, REDIRECT = "GitLab", "OAuth application", "redirect URI and scopes"
+SERVICE_TOKEN = "service token"  # noqa: S105 - the name of a step
 ROUTES, SESSIONS = "routes", "sessions"
 PORTAL_NAME, ZONE_NAMES, CERTIFICATES = "name of the portal", "names of workspaces", "certificates"
 PORTAL, ZONES = "portal", "hosts of workspaces"
@@ -34,6 +35,7 @@ def steps_for(settings: Settings) -> tuple[Step, ...]:
     """All of them, but for those of a door that the settings leave closed."""
     return (
         Step(GITLAB, look_for_gitlab),
+        Step(SERVICE_TOKEN, look_at_service_token, (GITLAB,)),
         Step(ROUTES, look_at_routes),
         *(_WEB if settings.http.enabled else ()),
         Step(HOST_KEYS, look_at_host_keys),

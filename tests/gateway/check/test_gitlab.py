@@ -9,7 +9,7 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from gateway.check.gitlab import look_at_redirect, look_for_application, look_for_gitlab
+from gateway.check.gitlab import look_at_redirect, look_at_service_token, look_for_application, look_for_gitlab
 from gateway.check.model import Status
 from gateway.demo.gitlab import Answer, Endpoint, Fault, StandInGitLab
 from gateway.demo.gitlab_state import GitLabState
@@ -156,6 +156,30 @@ async def test_an_overloaded_gitlab_leaves_the_redirect_open(looked: Looked) -> 
     looked.world.gitlab.switches[Endpoint.AUTHORIZE].fault = Fault.RATE_LIMITED
 
     assert (await look_at_redirect(looked.site)).status is Status.UNKNOWN
+
+
+async def test_a_service_token_is_tried(looked: Looked) -> None:
+    """One that GitLab takes, one that it does not, and none."""
+    none = await look_at_service_token(looked.site)
+    looked.change(auth={"service_token": looked.world.visit.users[0].token})
+    taken = await look_at_service_token(looked.site)
+    looked.change(auth={"service_token": SecretStr("glpat-revoked")})
+    refused = await look_at_service_token(looked.site)
+
+    assert [none.status, taken.status, refused.status] == [Status.UNKNOWN, Status.OK, Status.FAULT]
+    assert "read_api" in refused.advice
+    assert "glpat" not in repr(refused)
+
+
+async def test_a_service_token_without_the_scope_is_said(looked: Looked) -> None:
+    """It may be good for something else."""
+    user = next(iter(looked.world.state.users.values()))
+    looked.change(auth={"service_token": SecretStr(looked.world.state.add_token(user, scopes=("read_user",)))})
+
+    found = await look_at_service_token(looked.site)
+
+    assert found.status is Status.FAULT
+    assert "neither api nor read_api" in found.detail
 
 
 @asynccontextmanager
