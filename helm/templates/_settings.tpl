@@ -6,7 +6,7 @@
 {{- define "gateway.argument" -}}
 {{- $flag := printf "--%s" (regexReplaceAll "^-+" . "") -}}
 {{- $name := regexFind "^[^=]+" $flag | replace "_" "-" -}}
-{{- if has $name (list "--auth-client-secret" "--auth-signing-key" "--auth-previous-signing-keys" "--ssh-host-key" "--sessions-password") -}}
+{{- if has $name (list "--auth-client-secret" "--auth-signing-key" "--auth-previous-signing-keys" "--auth-service-token" "--ssh-host-key" "--sessions-password") -}}
 {{- fail (printf "extraArgs: %s is a secret, and everybody who may see a pod can read its arguments; put it into the Secret named by configSecretName" $name) -}}
 {{- end -}}
 {{- $flag -}}

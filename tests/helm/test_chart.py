@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from config.load import describe_settings
+from config.names import SettingName
 from config.settings import Settings
-from tests.helm.engine import NAMESPACE, RELEASE, VALUES, Helm, Object, Refused, find, read_values, values_files
+from tests.helm.engine import CHART, NAMESPACE, RELEASE, VALUES, Helm, Object, Refused, find, read_values, values_files
 from tests.helm.pod import container, environment, settings_of
 
+README = CHART.parent / "README.md"
 LABEL = {"app.kubernetes.io/name": "gitlab-workspaces-proxy"}
 DOCUMENTED = """\
 ingress.enabled=true
@@ -378,3 +382,31 @@ def test_a_refused_secret_is_not_quoted(helm: Helm) -> None:
 def test_the_notes_say_what_to_do_next(helm: Helm, given: str, said: str) -> None:
     """With the names of this release."""
     assert said in helm.notes(values(given))
+
+
+def test_the_readmes_values_are_taken(helm: Helm, mounted: Path) -> None:
+    """As they stand there."""
+    blocks = re.findall(r"^   ```yaml\n(   # values.yaml\n.*?)^   ```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    given = yaml.safe_load(blocks[0])
+
+    result = settings(helm, given, mounted)
+
+    assert result.routing.zones == ("workspaces.example.dev",)
+    assert result.ssh.public_host == "ssh.workspaces.example.dev"
+    assert find(helm.template(given), "Ingress")["spec"]["tls"][0]["secretName"] == "workspaces-tls"
+
+
+SECRET_SETTINGS = [name for name in describe_settings() if name.is_secret]
+
+
+@pytest.mark.parametrize("name", SECRET_SETTINGS, ids=lambda name: name.path)
+def test_every_secret_setting_comes_from_a_secret_and_from_nowhere_else(helm: Helm, name: SettingName) -> None:
+    """Whatever secret the gateway learns to take, the chart has to learn too."""
+    references = [variable for variable in container(helm.template({}))["env"] if variable["name"] == name.env]
+    group, _, key = name.path.partition(".")
+
+    assert [reference["valueFrom"]["secretKeyRef"]["key"] for reference in references] == [name.path]
+    with pytest.raises(Refused, match=f"{name.flag} is a secret"):
+        helm.template({"extraArgs": [f"{name.flag}=s"]})
+    with pytest.raises(Refused, match=key):
+        helm.template({"settings": {group: {key: "s"}}})
