@@ -39,7 +39,7 @@ def root(stage: Stage, base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 async def sshd(root: Path, stage: Stage, volume: Path) -> AsyncIterator[int]:
     """An sshd as the start script of a workspace runs it; its port."""
     port = free_ports().ssh
-    words = ["sh", "-c", f'"$(command -v sshd)" -D -e -p {port}']
+    words = ["sh", "-c", f'exec "$(command -v sshd)" -D -e -p {port}']
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     process = await asyncio.create_subprocess_exec(
         *command_in(root, stage, words, env=env, volume=volume),
