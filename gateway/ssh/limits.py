@@ -33,6 +33,12 @@ REKEY_DEADLINE = 60.0
 REKEY_BYTES = 4 * 1024**3
 """The gateway starts a key exchange only where the peer did not; OpenSSH does so after 1 to 4 GiB (RFC 4253, 9)."""
 
+IDLE_REKEYS = 16
+"""Key exchanges a peer may ask for with less than `IDLE_REKEY_BYTES` of data since the last that counted as worth it:
+each costs a signature and two key agreements, which a hostile client gets for a packet of 1 KiB."""
+
+IDLE_REKEY_BYTES = 4096
+
 REKEY_SECONDS = 6 * 3600
 """Keys of a mostly idle session, such as an editor's, change a few times a day."""
 

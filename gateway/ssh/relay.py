@@ -57,6 +57,18 @@ class _Side:
     size: int = 0
     """Bytes relayed from this leg."""
     uncounted: int = 0
+    size_at_rekey: int = 0
+    idle_rekeys: int = 0
+    was_rekeying: bool = False
+
+    def is_storming(self, size: int) -> bool:
+        """Whether key exchanges come one after the other with no data to be protected by them."""
+        begins = self.leg.is_rekeying and not self.was_rekeying
+        self.was_rekeying = self.leg.is_rekeying
+        if begins:
+            self.idle_rekeys = self.idle_rekeys + 1 if size - self.size_at_rekey < limits.IDLE_REKEY_BYTES else 0
+            self.size_at_rekey = size
+        return self.idle_rekeys > limits.IDLE_REKEYS
 
     def owe(self, owed: _Owed) -> None:
         if len(self.owed) >= limits.PENDING_REPLIES:
@@ -134,6 +146,9 @@ class Relay:
     def congestion_changed(self) -> None:
         """Reads a leg only while the other takes its packets; but a key exchange must be read, or it never ends."""
         for side, other in ((self._client, self._workspace), (self._workspace, self._client)):
+            if self.ended is None and side.is_storming(self.received_bytes + self.sent_bytes):
+                self.close(Parting(asyncssh.DISC_PROTOCOL_ERROR, "Too many key exchanges"))
+                return
             side.leg.set_reading(reading=side.leg.is_rekeying or not other.leg.is_congested)
 
     def keepalive_due(self, leg: Leg) -> None:
