@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import secrets
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -64,6 +65,7 @@ class HttpDoor:
             recorder=recorder,
             scheme=scheme.encode(),
             spawn=self._spawn,
+            now=time.monotonic,  # as the event loop, whose own time uvloop rounds to milliseconds
             tunnels=self._tunnels,
             new_request_id=lambda: f"{run}{next(count):08x}",
             is_draining=lambda: self._is_draining,
@@ -153,10 +155,9 @@ class HttpDoor:
             self._plane.recorder.crashed("")
 
     async def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = loop.time()
+            now = self._plane.now()
             for connection in self._connections:
                 self._expire(connection, now)
             self._pool.expire(now)

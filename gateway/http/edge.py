@@ -74,7 +74,6 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are so by shape, not by inheritance
-        self._loop = asyncio.get_running_loop()
         self.peer: str = (transport.get_extra_info("peername") or ("",))[0]  # none where it has left already
         no_room = self._plane.crowd.enter(self.peer, transport.get_extra_info("socket").fileno())
         if no_room is not None:
@@ -93,6 +92,8 @@ class ClientConnection(asyncio.Protocol):
             self._hear_early(self._early, data)
             return
         rest = self._reader.feed(data)
+        if self._phase is _Phase.IDLE and self._reader.in_head:
+            self._set_phase(_Phase.HEAD, self._settings.head_timeout)
         if rest is not None:
             self._after_websocket_request(rest)
 
@@ -124,10 +125,6 @@ class ClientConnection(asyncio.Protocol):
 
     # From the reader (reader.Listener)
 
-    def request_begun(self) -> None:
-        if self._phase is _Phase.IDLE:
-            self._set_phase(_Phase.HEAD, self._settings.head_timeout)
-
     def request(self, head: RequestHead) -> None:
         if len(self._queue) >= _PIPELINE_MAX:
             self._reader.stop()
@@ -150,7 +147,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange is None:
             return
         if self._phase is _Phase.BODY:
-            self._set_phase(_Phase.RESPONSE, inf)
+            self._phase, self._deadline = _Phase.RESPONSE, inf
         exchange.request_end()
 
     def request_refused(self, answer: Answer, reason: str, accept: bytes) -> None:
@@ -196,7 +193,7 @@ class ClientConnection(asyncio.Protocol):
         self._await_body()
 
     def release(self, reason: Hold) -> None:
-        if reason not in self._holds:
+        if not self._holds or reason not in self._holds:  # nearly always there is none
             return
         self._holds.remove(reason)
         if not self._holds and self._phase is not _Phase.OVER:
@@ -251,12 +248,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _set_phase(self, phase: _Phase, seconds: float) -> None:
         self._phase = phase
-        self._deadline = self._loop.time() + seconds
+        self._deadline = self._plane.now() + seconds
 
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
         if exchange.request_done:
-            self._set_phase(_Phase.RESPONSE, inf)
+            self._phase, self._deadline = _Phase.RESPONSE, inf
         else:
             self._phase = _Phase.BODY
             self._await_body()
@@ -267,7 +264,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _await_body(self) -> None:
         if self._phase is _Phase.BODY:  # a client that we do not read from is not late
-            self._deadline = inf if self._holds else self._loop.time() + self._settings.body_idle_timeout
+            self._deadline = inf if self._holds else self._plane.now() + self._settings.body_idle_timeout
 
     def _advance(self) -> None:
         """Start what is queued until something has to be waited for. A loop: a thousand requests may be queued."""
@@ -362,7 +359,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _watch_unsent(self) -> None:
         self._unsent = self.transport.get_write_buffer_size()
-        self._write_deadline = self._loop.time() + self._settings.body_idle_timeout
+        self._write_deadline = self._plane.now() + self._settings.body_idle_timeout
 
     def _is_stalled(self) -> bool:
         """Whether the client has taken nothing since the last look, of what it was to be sent."""

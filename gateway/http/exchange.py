@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from gateway.answers import BROKEN_UPSTREAM, FULL, INTERNAL_ERROR, SEE_OTHER, WORKSPACE_BUSY, Answer, answer_unreachable
 from gateway.http.decision import Ask, Decision, Forward, Redirect, Reply
-from gateway.http.framing import LAST_CHUNK, chunk, frame
+from gateway.http.framing import LAST_CHUNK, PLAIN, chunk, frame
 from gateway.http.headers import (
     RequestHead,
     ResponseHead,
@@ -49,27 +49,29 @@ class _Phase(Enum):
 class Exchange:
     """A request on its way."""
 
+    # What most exchanges begin and end with stands here once, instead of being set for each of them.
+    _phase = _Phase.WAITING
+    _forward: Forward | None = None
+    _upstream: UpstreamConnection | None = None
+    _reused = False
+    _task: asyncio.Task[None] | None = None
+    _pending_bytes = 0
+    _framing = PLAIN
+    _received = 0
+    _sent = 0
+    _status = 0
+
     def __init__(self, plane: Plane, client: Client, head: RequestHead) -> None:
         self.head = head
         self.request_id = plane.new_request_id()
         self.request_done = not head.has_body
         self._plane = plane
         self._client = client
-        self._phase = _Phase.WAITING
-        self._forward: Forward | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._reused = False
-        self._task: asyncio.Task[None] | None = None
         self._pending: list[bytes] = []
+        """Of the request, before the workspace is connected."""
         self._unsent: list[bytes] = []
         """Of the response, since the workspace was last heard of."""
-        self._pending_bytes = 0
-        self._rechunk = False
-        self._close = False
-        self._received = 0
-        self._sent = 0
-        self._status = 0
-        self._started = asyncio.get_running_loop().time()
+        self._started = plane.now()
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.head.host} {self._phase.name}>"
@@ -180,7 +182,7 @@ class Exchange:
         self._forward = forward
         if forward.route is not None:
             self._plane.gate.streams.add(self, forward)
-        upstream = self._plane.pool.take(forward.origin, asyncio.get_running_loop().time())
+        upstream = self._plane.pool.take(forward.origin, self._plane.now())
         if upstream is not None:
             self._send_head(upstream, reused=True)
         else:
@@ -210,20 +212,28 @@ class Exchange:
         head = self.head
         self._upstream, self._reused, self._phase = upstream, reused, _Phase.SENT
         upstream.begin(self, method=head.method)
-        plane, user = self._plane, self._forward.user if self._forward else b""
+        plane, forward = self._plane, self._forward
         told = plane.trusted.lines(
-            self._client.peer, head, scheme=plane.scheme, request_id=self.request_id.encode(), user=user
+            self._client.peer,
+            head,
+            scheme=plane.scheme,
+            request_id=self.request_id.encode(),
+            user=forward.user if forward else b"",
         )
-        if self._forward and self._forward.target:
-            head = replace(head, target=self._forward.target)
-            told += b"X-Forwarded-Prefix: %b\r\n" % self._forward.prefix
+        if forward and forward.target:
+            head = replace(head, target=forward.target)
+            told += b"X-Forwarded-Prefix: %b\r\n" % forward.prefix
         told += plane.gate.rounds.line
         upstream.send(request_for_upstream(head, told, self._own_cookies))
+        if self._pending:
+            self._send_pending(upstream)
+        if self.request_done and head.chunked:
+            upstream.send(LAST_CHUNK)
+
+    def _send_pending(self, upstream: UpstreamConnection) -> None:
         pending, self._pending = self._pending, []
         for data in pending:
             self._send_body(upstream, data)
-        if self.request_done and head.chunked:
-            upstream.send(LAST_CHUNK)
         self._client.release(Hold.BODY)
 
     def _send_body(self, upstream: UpstreamConnection, data: bytes) -> None:
@@ -244,14 +254,18 @@ class Exchange:
             return
         self._phase = _Phase.ANSWERING
         self._status = head.status
-        framing = self._frame(head)
+        must_close = not self.request_done or self._plane.is_draining()
+        self._framing = framing = frame(self.head, head, must_close=must_close)
         cookies = self._forward.cookies if self._forward else ()
-        added = [b"Set-Cookie: %b\r\n" % cookie.encode() for cookie in cookies]
-        self._unsent.append(response_for_client(head, framing, added, self._own_cookies, self.head.host))
+        added = [b"Set-Cookie: %b\r\n" % cookie.encode() for cookie in cookies] if cookies else ()
+        self._unsent.append(response_for_client(head, framing.lines, added, self._own_cookies, self.head.host))
 
     def response_body(self, data: bytes) -> None:
         self._sent += len(data)
-        self._unsent += chunk(data) if self._rechunk else (data,)
+        if self._framing.rechunk:
+            self._unsent += chunk(data)
+        else:
+            self._unsent.append(data)
 
     def response_paused(self) -> None:
         """Nothing more came at once: what there is goes out in one write."""
@@ -262,17 +276,17 @@ class Exchange:
             self._client.transport.writelines(unsent)
 
     def response_end(self, *, reusable: bool) -> None:
-        if self._rechunk:
+        if self._framing.rechunk:
             self._unsent.append(LAST_CHUNK)
         self.response_paused()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if reusable and self.request_done:
-                self._plane.pool.give_back(upstream, asyncio.get_running_loop().time())
+                self._plane.pool.give_back(upstream, self._plane.now())
             else:
                 upstream.abort()
         self._record(self._status, "")
-        self._finish(keep_alive=not self._close)
+        self._finish(keep_alive=not self._framing.close)
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         upstream, forward = self._upstream, self._forward
@@ -328,13 +342,6 @@ class Exchange:
     def _is_repeatable(self) -> bool:
         return self.head.method in _IDEMPOTENT and not self.head.has_body
 
-    def _frame(self, head: ResponseHead) -> bytes:
-        """The lines that delimit the body towards the client; decides whether its connection goes on."""
-        must_close = not self.request_done or self._plane.is_draining()
-        framing = frame(self.head, head, must_close=must_close)
-        self._rechunk, self._close = framing.rechunk, framing.close
-        return framing.lines
-
     def _finish(self, *, keep_alive: bool) -> None:
         self._phase = _Phase.OVER
         self._release_request()
@@ -357,15 +364,16 @@ class Exchange:
             self.crash()
 
     def _record(self, status: int, code: str) -> None:
-        self._plane.gate.streams.discard(self)
-        self._plane.recorder.request(
+        plane = self._plane
+        plane.gate.streams.discard(self)
+        plane.recorder.request(
             self.head,
             request_id=self.request_id,
-            client=self._plane.trusted.find_client(self._client.peer, self.head.get(b"x-forwarded-for")),
+            client=plane.trusted.find_client(self._client.peer, self.head.get(b"x-forwarded-for")),
             forward=self._forward,
             status=status,
             code=code,
-            seconds=asyncio.get_running_loop().time() - self._started,
+            seconds=plane.now() - self._started,
             received=self._received,
             sent=self._sent,
         )

@@ -6,7 +6,8 @@ never believed: a name that decides about access is the one the request itself w
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from gateway.http.headers import RequestHead
@@ -15,17 +16,19 @@ _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 _PORT = re.compile(rb"[0-9]{1,5}\Z")
 
 
-@dataclass(frozen=True, slots=True)
 class TrustedProxies:
     """The load balancers and ingresses in front of the gateway (`http.trusted_proxies`)."""
 
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    def __init__(self, networks: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+        self._networks = networks
+        self.is_trusted = lru_cache(maxsize=4096)(self._is_within)  # few proxies bring many requests
 
-    def is_trusted(self, address: str) -> bool:
-        if not self.networks:
-            return False
+    def __repr__(self) -> str:
+        return f"<TrustedProxies {', '.join(map(str, self._networks))}>"
+
+    def _is_within(self, address: str) -> bool:
         parsed = _parse(address)
-        return parsed is not None and any(parsed in network for network in self.networks)
+        return parsed is not None and any(parsed in network for network in self._networks)
 
     def find_client(self, peer: str, forwarded_for: bytes) -> str:
         """The client's address, given the socket's peer and the X-Forwarded-For that came with the request."""
@@ -46,27 +49,26 @@ class TrustedProxies:
 
         `scheme` is what people use as far as the gateway is set to know; `user` is empty for nobody in particular.
         """
-        told = head.get if self.is_trusted(peer) else _nothing
-        chain = told(b"x-forwarded-for")
-        proto = told(b"x-forwarded-proto").lower()
-        proto = proto if proto in _DEFAULT_PORTS else scheme
         host = head.named[b"host"]
-        lines = (
-            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Port: %b\r\n"
-            b"X-Request-Id: %b\r\n"
-            % (
-                chain + b", " + peer.encode() if chain else peer.encode(),
-                proto,
-                host,
-                _port(told(b"x-forwarded-port"), host, proto),
-                request_id,
-            )
-        )
-        return lines + b"X-Workspaces-User: %b\r\n" % user if user else lines
+        if self.is_trusted(peer):
+            chain, proto = head.get(b"x-forwarded-for"), head.get(b"x-forwarded-proto").lower()
+            hops = b"%b, %b" % (chain, peer.encode()) if chain else peer.encode()
+            lines = _lines(hops, proto if proto in _DEFAULT_PORTS else scheme, host, head.get(b"x-forwarded-port"))
+        else:
+            lines = _lines(peer.encode(), scheme, host, b"")
+        if user:
+            return b"%bX-Request-Id: %b\r\nX-Workspaces-User: %b\r\n" % (lines, request_id, user)
+        return b"%bX-Request-Id: %b\r\n" % (lines, request_id)
 
 
-def _nothing(_name: bytes) -> bytes:
-    return b""
+@lru_cache(maxsize=4096)  # the clients that are here now, each on a few hosts
+def _lines(hops: bytes, proto: bytes, host: bytes, port: bytes) -> bytes:
+    return (b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Port: %b\r\n") % (
+        hops,
+        proto,
+        host,
+        _port(port, host, proto),
+    )
 
 
 def _port(told: bytes, host: bytes, scheme: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """How a body is delimited on the connection to the client (RFC 9112, sections 6 and 7.1). Pure."""
 
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from gateway.http.headers import RequestHead, ResponseHead
 
@@ -16,8 +17,7 @@ def chunk(data: bytes) -> tuple[bytes, ...]:
     return (b"%x\r\n" % len(data), data, b"\r\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(NamedTuple):
     """How one response is delimited, and whether the connection ends with it."""
 
     rechunk: bool
@@ -26,20 +26,27 @@ class Framing:
     """The header lines that say so."""
 
 
+PLAIN = Framing(rechunk=False, close=False, lines=b"")
+
+
 def frame(request: RequestHead, response: ResponseHead, *, must_close: bool) -> Framing:
     """The framing that this client understands. `must_close` is for reasons that have nothing to do with framing."""
     is_told = _is_length_told(request, response)
-    rechunk = not is_told and not request.http10
     is_cut = not is_told and request.http10  # closing is the only way to tell such a client
     close = is_cut or must_close or not request.keep_alive
+    return _framing(rechunk=not is_told and not request.http10, close=close, http10=request.http10)
+
+
+@cache  # of eight
+def _framing(*, rechunk: bool, close: bool, http10: bool) -> Framing:
     lines = b"Transfer-Encoding: chunked\r\n" if rechunk else b""
     if close:
         lines += b"Connection: close\r\n"
-    elif request.http10:
+    elif http10:
         lines += b"Connection: keep-alive\r\n"
     return Framing(rechunk, close, lines)
 
 
 def _is_length_told(request: RequestHead, response: ResponseHead) -> bool:
     """Whether the response's own head says where its body ends."""
-    return request.method == b"HEAD" or response.status in _NO_BODY or response.content_length is not None
+    return b"content-length" in response.named or request.method == b"HEAD" or response.status in _NO_BODY

@@ -8,7 +8,7 @@ says; the gateway's cookies stay with the gateway. Everything else passes byte f
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import chain
 
 from gateway.answers import BAD_HOST, BAD_REQUEST, EXPECTATION_FAILED, NOT_IMPLEMENTED, Answer
 from routing.hostname import InvalidHost, parse_host
@@ -27,11 +27,17 @@ _OURS = frozenset(
 )
 _TOKEN = b"x-workspaces-token"  # for the gateway itself, whose portal reads it too
 _DROPPED = _HOP_BY_HOP | _OURS
+_DROPPED_BEFORE_PORTAL = _DROPPED - {_TOKEN}
 _DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"x-workspaces-gateway"}  # marks what the gateway itself answers
+# Fields that cannot simply pass: the dropped ones, and those whose value decides
+_SPECIAL = _DROPPED | {b"cookie"}
+_SPECIAL_IN_RESPONSE = _DROPPED_FROM_RESPONSE | {b"set-cookie", b"clear-site-data"}
 # `Connection: cookie` must not make a proxy lose what others rely on
 _NOT_NAMEABLE = _OURS | frozenset(b"host cookie content-length transfer-encoding authorization origin cdn-loop".split())
+_USUAL = frozenset((b"keep-alive", b"close", b"Upgrade"))  # values of Connection that name no field
 _NO_LENGTH = frozenset((204,))  # and all of 1xx: RFC 9110, section 8.6
 _FOLD = bytes.maketrans(b"_.", b"--")
+_NAMES_MAX = 4096  # real traffic uses a few hundred field names; who invents more makes everybody learn them again
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)
 
 
@@ -89,9 +95,10 @@ def parse_request(method: bytes, target: bytes, version: str, fields: list[Field
     if version not in ("1.0", "1.1"):
         raise Refused(BAD_REQUEST, "HTTP version")
     host = _host(named)
-    chunked = _is_chunked(named, http10=http10)
-    length = int(named.get(b"content-length", b"0"))
-    if named.get(b"expect", b"100-continue").lower() != b"100-continue":
+    # Most requests have none of these fields: a look-up is all they cost.
+    chunked = b"transfer-encoding" in named and _is_chunked(named[b"transfer-encoding"], http10=http10)
+    length = int(named[b"content-length"]) if b"content-length" in named else 0
+    if b"expect" in named and named[b"expect"].lower() != b"100-continue":
         raise Refused(EXPECTATION_FAILED, "unknown expectation")
     return RequestHead(
         method=method,
@@ -102,7 +109,7 @@ def parse_request(method: bytes, target: bytes, version: str, fields: list[Field
         host=host,
         content_length=length,
         chunked=chunked,
-        upgrade=_is_websocket(method, named, http10=http10, has_body=chunked or length > 0),
+        upgrade=b"upgrade" in named and _is_websocket(method, named, http10=http10, has_body=chunked or length > 0),
         keep_alive=keep_alive,
     )
 
@@ -113,19 +120,19 @@ def request_for_upstream(head: RequestHead, forwarded: bytes, own_cookies: froze
     `forwarded` is the block of lines the gateway adds; `own_cookies` are the cookie names that stay here, none for the
     portal, which is ours and may know what a workspace may not.
     """
-    named = _connection_named(head.named)
+    dropped = _DROPPED if own_cookies else _DROPPED_BEFORE_PORTAL
     parts = [head.method, b" ", head.target, b" HTTP/1.1\r\n"]
     cookies_done = False
-    for name, value in head.fields:
-        key = folded(name)
-        if (key in _DROPPED and (own_cookies or key != _TOKEN)) or (named and name.lower() in named):
-            continue
-        if key == b"cookie":
+    for name, value in _unnamed(head.fields, head.named):
+        key = _folded[name]
+        if key not in _SPECIAL:
+            parts += (name, b": ", value, b"\r\n")
+        elif key == b"cookie":
             if not cookies_done and (kept := strip_cookies(head.named[b"cookie"], own_cookies)):
                 parts += (name, b": ", kept, b"\r\n")
             cookies_done = True
-            continue
-        parts += (name, b": ", value, b"\r\n")
+        elif key not in dropped:
+            parts += (name, b": ", value, b"\r\n")
     if head.upgrade:
         parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
     elif head.chunked:
@@ -164,6 +171,11 @@ class BadResponse(Exception):
     """The workspace's response head could mean two things. The upstream's fault."""
 
 
+def head_size(fields: list[Field]) -> int:
+    """The bytes of these fields, each on a line."""
+    return sum(map(len, chain.from_iterable(fields))) + 4 * len(fields)
+
+
 def parse_response(status: int, reason: bytes, version: str, fields: list[Field], *, keep_alive: bool) -> ResponseHead:
     """Read a response head that llhttp accepted.
 
@@ -191,14 +203,14 @@ def response_for_client(
     `own_cookies` is empty for the portal, which is ours and may say what a workspace may not.
     """
     dropped = _DROPPED_FROM_RESPONSE if own_cookies else _HOP_BY_HOP
-    if named := _connection_named(head.named):
-        dropped |= named
+    special = _SPECIAL_IN_RESPONSE
     if head.status < 200 or head.status in _NO_LENGTH:
-        dropped |= {b"content-length"}  # a client that believed it would wait for a body, or take the next head for one
-    parts = [b"HTTP/1.1 %d %s\r\n" % (head.status, head.reason)]
-    for name, value in head.fields:
-        key = folded(name)
-        if key in dropped or (own_cookies and _is_value_refused(key, value, own_cookies, host)):
+        # A client that believed it would wait for a body, or take the next head for one.
+        dropped, special = dropped | {b"content-length"}, special | {b"content-length"}
+    parts = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
+    for name, value in _unnamed(head.fields, head.named):
+        key = _folded[name]
+        if key in special and (key in dropped or (own_cookies and _is_value_refused(key, value, own_cookies, host))):
             continue
         parts += (name, b": ", value, b"\r\n")
     parts += added
@@ -218,10 +230,17 @@ def switching_protocols(head: ResponseHead, own_cookies: frozenset[bytes], host:
     return response_for_client(head, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", (), own_cookies, host)
 
 
-@lru_cache(maxsize=4096)  # real traffic uses a few hundred names; invented ones only evict
-def folded(name: bytes) -> bytes:
-    """A field name as a CGI-like server reads it: lower case, `_` and `.` like `-`."""
-    return name.lower().translate(_FOLD)
+class _Folded(dict[bytes, bytes]):
+    """Field names as a CGI-like server reads them: lower case, `_` and `.` like `-`; a look-up once they are known."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        if len(self) >= _NAMES_MAX:
+            self.clear()
+        folded = self[name] = name.lower().translate(_FOLD)
+        return folded
+
+
+_folded = _Folded()
 
 
 def strip_cookies(value: bytes, names: frozenset[bytes]) -> bytes:
@@ -276,10 +295,7 @@ def _host(named: dict[bytes, bytes]) -> str:
         raise Refused(BAD_HOST, "Host is no DNS name") from exc
 
 
-def _is_chunked(named: dict[bytes, bytes], *, http10: bool) -> bool:
-    coding = named.get(b"transfer-encoding")
-    if coding is None:
-        return False
+def _is_chunked(coding: bytes, *, http10: bool) -> bool:
     if http10 or coding.lower() != b"chunked":
         raise Refused(BAD_REQUEST if http10 else NOT_IMPLEMENTED, "transfer coding other than chunked, or in HTTP/1.0")
     return True
@@ -307,7 +323,7 @@ def _is_same_host(authority: bytes, host: str) -> bool:
 
 
 def _is_websocket(method: bytes, named: dict[bytes, bytes], *, http10: bool, has_body: bool) -> bool:
-    if b"upgrade" not in named or b"upgrade" not in tokens(named.get(b"connection", b"")):
+    if b"upgrade" not in tokens(named.get(b"connection", b"")):
         return False
     if b"websocket" not in tokens(named[b"upgrade"]) or method != b"GET" or http10:
         return False
@@ -318,8 +334,10 @@ def _is_websocket(method: bytes, named: dict[bytes, bytes], *, http10: bool, has
     return True
 
 
-def _connection_named(named: dict[bytes, bytes]) -> frozenset[bytes]:
+def _unnamed(fields: list[Field], named: dict[bytes, bytes]) -> list[Field]:
+    """The fields that Connection does not declare to be of one connection only."""
     value = named.get(b"connection")
-    if value is None or value in (b"keep-alive", b"close", b"Upgrade"):
-        return frozenset()
-    return tokens(value) - _NOT_NAMEABLE
+    if value is None or value in _USUAL:
+        return fields
+    options = tokens(value) - _NOT_NAMEABLE
+    return [field for field in fields if field[0].lower() not in options]

@@ -61,6 +61,8 @@ class Plane:
     scheme: bytes
     spawn: Callable[[Work], asyncio.Task[None]]
     tunnels: Registry[Tunnel]
+    now: Callable[[], float]
+    """Seconds on a clock that nobody sets."""
     new_request_id: Callable[[], str]
     is_draining: Callable[[], bool]
     get_server_name: Callable[[asyncio.BaseTransport], str | None]

@@ -10,14 +10,13 @@ import httptools
 
 from config.settings import HttpSettings
 from gateway.answers import BAD_REQUEST, HEAD_TOO_LARGE, Answer
-from gateway.http.headers import Field, Refused, RequestHead, parse_request
+from gateway.http.headers import Field, Refused, RequestHead, head_size, parse_request
 from gateway.http.request_line import RequestLine
 
 
 class Listener(Protocol):
     """What is told about requests, in their order."""
 
-    def request_begun(self) -> None: ...
     def request(self, head: RequestHead) -> None: ...
     def request_body(self, data: bytes) -> None: ...
     def request_end(self) -> None: ...
@@ -34,7 +33,8 @@ class RequestReader:
     def __init__(self, settings: HttpSettings, listener: Listener) -> None:
         self.in_head = False
         """Whether a request has begun whose head is not complete."""
-        self._settings = settings
+        self._head_bytes = settings.head_bytes
+        self._head_fields = settings.head_fields
         self._listener = listener
         self._parser = httptools.HttpRequestParser(self)
         self._line = RequestLine()
@@ -83,7 +83,6 @@ class RequestReader:
         self._target = b""
         self._is_websocket = False
         self.in_head = self._has_progressed = True
-        self._listener.request_begun()
 
     def on_url(self, target: bytes) -> None:
         self._target += target
@@ -123,8 +122,7 @@ class RequestReader:
     # Inner steps
 
     def _parse_head(self) -> RequestHead:
-        size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._fields)
-        if size > self._settings.head_bytes or len(self._fields) > self._settings.head_fields:
+        if head_size(self._fields) + len(self._target) > self._head_bytes or len(self._fields) > self._head_fields:
             raise Refused(HEAD_TOO_LARGE, "request head too large")
         parser = self._parser
         return parse_request(
@@ -139,7 +137,7 @@ class RequestReader:
         """Bound what is neither body nor a whole head: an endless head, trailers, chunk extensions."""
         self._overhead = 0 if self._has_progressed else self._overhead + size
         self._has_progressed = False
-        if self._overhead > self._settings.head_bytes and (self.in_head or self._head is not None):
+        if self._overhead > self._head_bytes and (self.in_head or self._head is not None):
             self._refuse(HEAD_TOO_LARGE, "request head or trailers too large")
 
     def _refuse(self, answer: Answer, reason: str) -> None:

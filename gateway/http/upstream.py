@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, cast
 import httptools
 
 from config.settings import HttpSettings
-from gateway.http.headers import BadResponse, Field, ResponseHead, parse_response
+from gateway.http.headers import BadResponse, Field, ResponseHead, head_size, parse_response
 
 _KEEP_ALIVE_HINT = re.compile(rb"(?:^|[,;\s])timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
@@ -73,6 +73,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._phase = _Phase.IDLE
         self._receiver: Receiver | None = None
         self._surplus = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._is_head_request = False
         self._switching: ResponseHead | None = None
 
     def __repr__(self) -> str:
@@ -92,8 +94,9 @@ class UpstreamConnection(asyncio.Protocol):
     def begin(self, receiver: Receiver, *, method: bytes) -> None:
         """Expect the response to a request of this method; what follows is written with `send`."""
         self._receiver = receiver
+        if self._is_head_request:  # the last one; llhttp still waits for the body that its head spoke of
+            self._parser = httptools.HttpResponseParser(self)
         self._is_head_request = method == b"HEAD"
-        self._parser = httptools.HttpResponseParser(self)
         self._overhead = 0
         self._has_progressed = False
         self._is_untouched = True
@@ -195,9 +198,9 @@ class UpstreamConnection(asyncio.Protocol):
         if head.status < 200:
             self._start_head()
             return
-        self._is_until_close = not head.chunked and head.content_length is None
+        self._is_until_close = b"content-length" not in head.named and not head.chunked
         self._keep_alive = head.keep_alive or (self._is_head_request and head.is_persistent)
-        self.keep_alive_hint = _keep_alive_hint(head)
+        self.keep_alive_hint = _keep_alive_hint(head) if b"keep-alive" in head.named else None
         self._has_progressed = True
         self._phase = _Phase.COMPLETE if self._is_head_request else _Phase.BODY
 
@@ -232,8 +235,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._lose("response head too large")
 
     def _parse_head(self) -> ResponseHead:
-        limits, size = self._settings, sum(len(name) + len(value) + 4 for name, value in self._fields)
-        if len(self._fields) > limits.head_fields or size > limits.head_bytes:
+        if len(self._fields) > self._settings.head_fields or head_size(self._fields) > self._settings.head_bytes:
             raise BadResponse("response head too large")
         parser = self._parser
         return parse_response(
@@ -276,6 +278,5 @@ class UpstreamConnection(asyncio.Protocol):
 
 def _keep_alive_hint(head: ResponseHead) -> float | None:
     """What `Keep-Alive: timeout=5` says, as the servers of Node.js and many others do (RFC 2068, section 19.7.1.1)."""
-    value = head.named.get(b"keep-alive")
-    match = _KEEP_ALIVE_HINT.search(value) if value else None
+    match = _KEEP_ALIVE_HINT.search(head.named[b"keep-alive"])
     return float(match[1]) if match else None
