@@ -205,16 +205,16 @@ class ClientConnection(asyncio.Protocol):
         exchange, self._current = self._current, None
         if self._phase in _ENDED:
             return
-        is_read = not (self._queue or self._reader.in_head) and (exchange is None or exchange.request_done)
+        is_early = False
         if self._early is not None and not self._queue:
             # A declined upgrade: what came early was meant for the tunnel and must not be taken for a request.
-            keep_alive, is_read = keep_alive and not self._early, is_read and not self._early
-            self._early = None
+            is_early, self._early = bool(self._early), None
             self.release(Hold.EARLY)
-        if not keep_alive or self._plane.is_draining():
-            self._end(is_read=is_read)
-        else:
+        if keep_alive and not is_early and not self._plane.is_draining():
             self._advance()
+        else:
+            is_whole = exchange is None or exchange.request_done
+            self._end(is_read=is_whole and not (is_early or self._queue or self._reader.in_head))
 
     def hand_over(self) -> bytes:
         """Give the transport away to a tunnel; what the client sent after its request."""
@@ -267,9 +267,19 @@ class ClientConnection(asyncio.Protocol):
             self._deadline = inf if self._holds else self._plane.now() + self._settings.body_idle_timeout
 
     def _advance(self) -> None:
-        """Start what is queued until something has to be waited for. A loop: a thousand requests may be queued."""
+        """Start what is queued until something has to be waited for, or wait for the next request."""
         if self._is_advancing:
             return
+        if self._queue:
+            self._start_queued()
+        if self._current is None and not self._queue and self._phase not in _ENDED:
+            if self._reader.in_head:
+                self._set_phase(_Phase.HEAD, self._settings.head_timeout)
+            else:
+                self._set_phase(_Phase.IDLE, self._settings.keep_alive_timeout)
+
+    def _start_queued(self) -> None:
+        """A loop, as a thousand requests may be queued whose answers need not be waited for."""
         self._is_advancing = True
         while self._queue and self._current is None and not self.is_full and self._phase not in _ENDED:
             item = self._queue.popleft()
@@ -280,11 +290,6 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._answer_and_end(*item)
         self._is_advancing = False
-        if self._current is None and not self._queue and self._phase not in _ENDED:
-            if self._reader.in_head:
-                self._set_phase(_Phase.HEAD, self._settings.head_timeout)
-            else:
-                self._set_phase(_Phase.IDLE, self._settings.keep_alive_timeout)
 
     def _after_websocket_request(self, rest: bytes) -> None:
         if self._current is not None:  # it, or one before it

@@ -57,6 +57,8 @@ class Exchange:
     _task: asyncio.Task[None] | None = None
     _pending_bytes = 0
     _framing = PLAIN
+    _own_cookies: frozenset[bytes] = frozenset()
+    """Empty for the portal, which is ours: it reads and sets the very cookies that a workspace must never see."""
     _received = 0
     _sent = 0
     _status = 0
@@ -181,6 +183,7 @@ class Exchange:
     def _connect(self, forward: Forward) -> None:
         self._forward = forward
         if forward.route is not None:
+            self._own_cookies = self._plane.gate.cookies.names
             self._plane.gate.streams.add(self, forward)
         upstream = self._plane.pool.take(forward.origin, self._plane.now())
         if upstream is not None:
@@ -239,11 +242,6 @@ class Exchange:
     def _send_body(self, upstream: UpstreamConnection, data: bytes) -> None:
         for piece in chunk(data) if self.head.chunked else (data,):
             upstream.send(piece)
-
-    @property
-    def _own_cookies(self) -> frozenset[bytes]:
-        # The portal is ours: it reads and sets the very cookies that a workspace must never see.
-        return self._plane.gate.cookies.names if self._forward and self._forward.route else frozenset()
 
     # From the upstream connection (upstream.Receiver)
 

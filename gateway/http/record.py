@@ -12,6 +12,7 @@ from gateway.telemetry import Log, Metrics
 
 REVOKED = "revoked"
 """The code of an exchange or tunnel that was closed because its visitor lost the right to be there."""
+_RECEIVED, _SENT = ("received",), ("sent",)
 _PATH_MAX = 1024  # characters of a path in the log: enough to recognise it, too few to flood the log
 
 
@@ -43,7 +44,8 @@ class Recorder:
         self.metrics.http_requests.add((to, str(status)))
         self.metrics.http_seconds.add((to,), seconds)
         self._count(received, sent)
-        self._count_revoked(code)
+        if code:
+            self._count_revoked(code)
         # By hand, because a general renderer costs a fifth of a request. Only what a client wrote needs quoting.
         self._write(
             f'{{"event": "http.request", "level": "info", "timestamp": "{self._now()}", "request_id": "{request_id}", '
@@ -101,8 +103,10 @@ class Recorder:
             self.metrics.http_revoked.inc()
 
     def _count(self, received: int, sent: int) -> None:
-        self.metrics.http_bytes.add(("received",), received)
-        self.metrics.http_bytes.add(("sent",), sent)
+        if received:
+            self.metrics.http_bytes.add(_RECEIVED, received)
+        if sent:
+            self.metrics.http_bytes.add(_SENT, sent)
 
     def _now(self) -> str:
         """The time as structlog writes it; its second is spelled out once a second."""

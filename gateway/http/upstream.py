@@ -75,6 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._surplus = False
         self._parser = httptools.HttpResponseParser(self)
         self._is_head_request = False
+        self._is_held = False
         self._switching: ResponseHead | None = None
 
     def __repr__(self) -> str:
@@ -109,10 +110,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def hold_response(self) -> None:
         """Read no more until the client has taken what there is."""
+        self._is_held = True
         self.transport.pause_reading()
 
     def release_response(self) -> None:
-        self.transport.resume_reading()
+        if self._is_held:
+            self._is_held = False
+            self.transport.resume_reading()
 
     def abort(self) -> None:
         """Close at once; nobody is told."""
