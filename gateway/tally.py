@@ -15,22 +15,47 @@ from prometheus_client.utils import floatToGoString
 Labels = tuple[str, ...]
 
 
+class Count:
+    """What was counted under some labels."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
 class Tally(Collector):
     """A counter by labels."""
 
     def __init__(self, name: str, text: str, labels: Labels, registry: CollectorRegistry) -> None:
         self._name, self._text, self._labels = name, text, labels
-        self._counts: dict[Labels, float] = {}
+        self._counts: dict[Labels, Count] = {}
         registry.register(self)
 
-    def add(self, labels: Labels, amount: float = 1) -> None:
-        self._counts[labels] = self._counts.get(labels, 0) + amount
+    def labels(self, *labels: str) -> Count:
+        """The count of these labels, to be added to; whoever adds often keeps it."""
+        return self._counts.setdefault(labels, Count())
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._text, labels=self._labels)
         for labels, count in self._counts.items():
-            family.add_metric(labels, count)
+            family.add_metric(labels, count.value)
         yield family
+
+
+class Buckets:
+    """The values of a histogram under some labels."""
+
+    __slots__ = ("_bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
 
 
 class Spread(Collector):
@@ -41,25 +66,20 @@ class Spread(Collector):
     ) -> None:
         self._name, self._text, self._labels = name, text, labels
         self._bounds = tuple(bounds)
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
+        self._buckets: dict[Labels, Buckets] = {}
         registry.register(self)
 
-    def add(self, labels: Labels, value: float) -> None:
-        counts = self._counts.get(labels)
-        if counts is None:
-            counts = self._counts[labels] = [0] * (len(self._bounds) + 1)
-            self._sums[labels] = 0.0
-        counts[bisect_left(self._bounds, value)] += 1
-        self._sums[labels] += value
+    def labels(self, *labels: str) -> Buckets:
+        """The values of these labels, to be added to; whoever adds often keeps them."""
+        return self._buckets.setdefault(labels, Buckets(self._bounds))
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
         names = [*map(floatToGoString, self._bounds), "+Inf"]
-        for labels, counts in self._counts.items():
+        for labels, held in self._buckets.items():
             running, buckets = 0, []
-            for name, count in zip(names, counts, strict=True):
+            for name, count in zip(names, held.counts, strict=True):
                 running += count
                 buckets.append((name, running))
-            family.add_metric(labels, buckets, self._sums[labels])
+            family.add_metric(labels, buckets, held.sum)
         yield family

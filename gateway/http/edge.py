@@ -130,7 +130,8 @@ class ClientConnection(asyncio.Protocol):
             self._reader.stop()
             self.request_refused(TOO_MANY_REQUESTS, "too many requests at once", b"")
             return
-        self._receiving = exchange = Exchange(self._plane, self, head)
+        exchange = Exchange(self._plane, self, head)
+        self._receiving = None if exchange.request_done else exchange
         if self._current is None and not self.is_full:
             self._start(exchange)
         else:
@@ -193,7 +194,7 @@ class ClientConnection(asyncio.Protocol):
         self._await_body()
 
     def release(self, reason: Hold) -> None:
-        if not self._holds or reason not in self._holds:  # nearly always there is none
+        if reason not in self._holds:
             return
         self._holds.remove(reason)
         if not self._holds and self._phase is not _Phase.OVER:
@@ -201,8 +202,11 @@ class ClientConnection(asyncio.Protocol):
             self._await_body()
 
     def done(self, *, keep_alive: bool) -> None:
-        """The current exchange is answered: go on with the next one, or end the connection."""
+        """The current exchange is answered and holds the client no more: go on with the next one, or end."""
         exchange, self._current = self._current, None
+        if self._holds:
+            self.release(Hold.BODY)
+            self.release(Hold.UPSTREAM)
         if self._phase in _ENDED:
             return
         is_early = False
@@ -237,7 +241,7 @@ class ClientConnection(asyncio.Protocol):
 
     def close_if_idle(self, seconds: float = 0) -> None:
         """Close a connection that has waited for a next request for so long."""
-        waited = self._settings.keep_alive_timeout - (self._deadline - self._loop.time())
+        waited = self._settings.keep_alive_timeout - (self._deadline - self._plane.now())
         if self._phase is _Phase.IDLE and waited >= seconds:
             self._close()
 

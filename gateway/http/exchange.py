@@ -158,7 +158,8 @@ class Exchange:
         self._record(answer.status, answer.code)
         if keep and not self.request_done:
             self._phase = _Phase.DISCARDING
-            self._release_request()
+            self._client.release(Hold.BODY)
+            self._client.release(Hold.UPSTREAM)
         else:
             self._finish(keep_alive=keep)
 
@@ -342,12 +343,7 @@ class Exchange:
 
     def _finish(self, *, keep_alive: bool) -> None:
         self._phase = _Phase.OVER
-        self._release_request()
         self._client.done(keep_alive=keep_alive)
-
-    def _release_request(self) -> None:
-        self._client.release(Hold.BODY)
-        self._client.release(Hold.UPSTREAM)
 
     def _write(self, data: bytes) -> None:
         self._client.transport.write(data)

@@ -111,7 +111,9 @@ class Pool:
 
     def give_back(self, connection: UpstreamConnection, now: float) -> None:
         """Keep a connection whose last response ended cleanly."""
-        idle = self._idle.setdefault(connection.origin, {})
+        idle = self._idle.get(connection.origin)
+        if idle is None:
+            idle = self._idle[connection.origin] = {}
         if len(idle) >= self.settings.pool_size or not (connection.is_idle and connection.is_flushed):
             connection.abort()
             return

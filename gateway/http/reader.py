@@ -19,7 +19,9 @@ class Listener(Protocol):
 
     def request(self, head: RequestHead) -> None: ...
     def request_body(self, data: bytes) -> None: ...
-    def request_end(self) -> None: ...
+    def request_end(self) -> None:
+        """The body is whole; never told of a request without one."""
+
     def request_refused(self, answer: Answer, reason: str, accept: bytes) -> None:
         """Something arrived that is no request; nothing more is read."""
 
@@ -117,7 +119,8 @@ class RequestReader:
             return  # llhttp skips the body of an upgrade; `_after_upgrade` sees to it
         self._head = None
         self._is_websocket = head.upgrade
-        self._listener.request_end()
+        if head.has_body:
+            self._listener.request_end()
 
     # Inner steps
 
@@ -127,7 +130,7 @@ class RequestReader:
         parser = self._parser
         return parse_request(
             parser.get_method(),
-            self._line.unmask(self._target),
+            self._line.unmask(self._target) if self._line.is_masked else self._target,
             parser.get_http_version(),
             self._fields,
             keep_alive=parser.should_keep_alive(),

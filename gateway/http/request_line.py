@@ -14,13 +14,17 @@ class RequestLine:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._is_open = False
-        self._is_masked = False
+        self.is_masked = False
+        """Whether llhttp was shown anything else than what came."""
 
     def mask(self, data: bytes, *, begins: bool) -> bytes:
         """A read as llhttp may see it. `begins` is true for a read with which a request may begin."""
         if begins:
-            self._parts, self._is_open, self._is_masked = [], True, False
+            self._parts, self._is_open, self.is_masked = [], True, False
         if not self._is_open:
+            return data
+        if begins and b"\n" in data and data.isascii():  # as nearly all are: whole, and nothing to mask
+            self._is_open = False
             return data
         end = data.find(b"\n") + 1
         self._is_open = not end
@@ -28,13 +32,11 @@ class RequestLine:
         self._parts.append(line)
         if line.isascii():
             return data
-        self._is_masked = True
+        self.is_masked = True
         return line.translate(_MASK) + data[len(line) :]
 
     def unmask(self, target: bytes) -> bytes:
-        """The target as it came, given what llhttp took for it."""
-        if not self._is_masked:
-            return target
+        """The target as it came, given what llhttp took for it in its place."""
         line = b"".join(self._parts)
         start = line.translate(_MASK).find(b" " + target) + 1
         return line[start : start + len(target)]

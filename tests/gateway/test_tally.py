@@ -17,9 +17,9 @@ def registry() -> CollectorRegistry:
 def test_a_tally_is_a_counter(registry: CollectorRegistry) -> None:
     """By its labels."""
     tally = Tally("things", "Things.", ("kind",), registry)
-    tally.add(("a",))
-    tally.add(("a",), 2)
-    tally.add(("b",))
+    tally.labels("a").value += 1
+    tally.labels("a").value += 2
+    tally.labels("b").value += 1
 
     assert registry.get_sample_value("things_total", {"kind": "a"}) == 3
     assert registry.get_sample_value("things_total", {"kind": "b"}) == 1
@@ -31,7 +31,7 @@ def test_a_spread_says_what_a_histogram_says(registry: CollectorRegistry) -> Non
     other = CollectorRegistry()
     histogram = Histogram("seconds", "Seconds.", ("to",), buckets=BOUNDS, registry=other)
     for value in (0, 0.1, 0.5, 1, 9.9, 10, 11, 1000):
-        spread.add(("x",), value)
+        spread.labels("x").add(value)
         histogram.labels("x").observe(value)
 
     lines = [line for line in generate_latest(other).decode().splitlines() if "_created" not in line]

@@ -12,7 +12,7 @@ def worker(sign_ins: int, tunnels: int, routes: int, seconds: float) -> str:
     metrics.sign_ins.labels("ok").inc(sign_ins)
     metrics.http_tunnels.set(tunnels)
     metrics.routes.set(routes)
-    metrics.http_seconds.add(("workspace",), seconds)
+    metrics.http_seconds.labels("workspace").add(seconds)
     return metrics.render().decode()
 
 
