@@ -8,6 +8,7 @@ import ast
 import io
 import re
 import tokenize
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -295,6 +296,14 @@ def test_project_is_found(project: list[Module]) -> None:
     """The rules see all packages, so that their silence means something."""
     assert {module.top for module in project} == set(MAY_IMPORT)
     assert ENVIRONMENT_READER in {module.path for module in project}
+
+
+def test_every_package_is_installed(project: list[Module]) -> None:
+    """A package that pyproject.toml does not list is missing wherever the project is not run from its folder."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+
+    packages = {module.name for module in project if module.is_shipped and module.path.endswith("__init__.py")}
+    assert set(told) == packages
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

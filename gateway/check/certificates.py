@@ -13,7 +13,7 @@ from cryptography.x509 import Certificate, DNSName, SubjectAlternativeName, load
 from cryptography.x509.extensions import ExtensionNotFound
 
 from gateway.check.model import Finding, Status, fault, ok, unknown
-from gateway.check.site import Site, Unresolved
+from gateway.check.site import FROM_OUTSIDE, Site, Unresolved
 
 _SOON = timedelta(days=14)  # cert-manager renews 30 days before the end: whatever is left with less, is not renewed
 _EXPIRED, _HOSTNAME_MISMATCH = 10, 62  # X509_V_ERR_*, docs.openssl.org/master/man3/X509_STORE_CTX_get_error
@@ -47,7 +47,7 @@ async def _look_at(site: Site, host: str) -> Finding:
         return fault(f"{host}:{site.public_port} speaks no TLS: {exc.reason}", "let the ingress or the gateway end TLS")
     except (OSError, TimeoutError) as exc:
         what = f"{host} ({address}) does not answer on port {site.public_port}: {type(exc).__name__}"
-        return fault(what, "check that the ingress or load balancer is there and that firewalls let you through")
+        return fault(what, f"check that the ingress or load balancer is there, and firewalls; {FROM_OUTSIDE}")
     left = certificate.not_valid_after_utc - datetime.now(UTC)
     advice = f"renew the certificate of {host}: it is valid for {left.days} more days" if left < _SOON else ""
     return ok(f"{host} is valid until {certificate.not_valid_after_utc:%Y-%m-%d}", advice)

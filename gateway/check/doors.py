@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 
 from gateway.check.model import Finding, Status, fault, ok
-from gateway.check.site import Site
+from gateway.check.site import FROM_OUTSIDE, Site
 
 _JSON_MAX = 64 * 1024  # bytes; the gateway's own answers have a few hundred
 
@@ -66,7 +66,8 @@ _LEADS_ELSEWHERE = (
 def _silent(site: Site, host: str, exc: Exception) -> Finding:
     return fault(
         f"{host} does not answer on port {site.public_port}: {type(exc).__name__}",
-        "check the ingress or load balancer, that a pod of the gateway is ready, and firewalls between here and there",
+        "check the ingress or load balancer, that a pod of the gateway is ready, and firewalls between here and there; "
+        f"{FROM_OUTSIDE}",
     )
 
 

@@ -13,6 +13,9 @@ from config.settings import Settings
 from routing.model import Route, Workspace
 from routing.table import RouteTable
 
+FROM_OUTSIDE = (
+    "some load balancers cannot be reached from inside of their cluster: if this runs there, look from outside"
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

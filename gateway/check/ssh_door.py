@@ -1,7 +1,7 @@
 """Is the host key usable, and is it the gateway that people's ssh reaches?"""
 
 from gateway.check.model import Finding, fault, ok, unknown
-from gateway.check.site import Site, Unresolved
+from gateway.check.site import FROM_OUTSIDE, Site, Unresolved
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.probe import find_shown_keys, own_keys
 
@@ -48,5 +48,5 @@ def _silent(site: Site, where: str, exc: Exception) -> Finding:
     return fault(
         what,
         "check the address of the SSH Service and firewalls; where people use another name or port than the portal's "
-        "host and ssh.port, set ssh.public_host and ssh.public_port",
+        f"host and ssh.port, set ssh.public_host and ssh.public_port; {FROM_OUTSIDE}",
     )
