@@ -27,6 +27,7 @@ from auth.model import (
     Verdict,
     Visibility,
     WorkspacePort,
+    refused,
 )
 from auth.remembered import Remembered
 from auth.sessions import SessionStore
@@ -64,7 +65,7 @@ class AccessPolicy:
                 case Visibility.PRIVATE:
                     return _decide_owner(await self._gitlab.find_ownership(token, port.workspace_id))
         except TokenRefused as fault:
-            return Denied(fault.operator, is_token_refused=True)
+            return refused(fault)
         except GitLabUnavailable as fault:
             return Unavailable(fault.operator, fault.retry_after)
 
@@ -72,11 +73,12 @@ class AccessPolicy:
         """May the token's user use the whole workspace, as over SSH? Only its owner may.
 
         With NOBODYS_WORKSPACE, for a name nobody knows, GitLab is asked all the same and the answer is Denied: a
-        stranger cannot tell the two by time. A refused token raises TokenRefused or ScopeMissing, which the person
-        may be told, because it says nothing about the workspace.
+        stranger cannot tell the two by time.
         """
         try:
             return _decide_owner(await self._gitlab.find_ownership(token, workspace_id))
+        except TokenRefused as fault:
+            return refused(fault)
         except GitLabUnavailable as fault:
             return Unavailable(fault.operator, fault.retry_after)
 
@@ -154,7 +156,7 @@ class GrantKeeper:
                 return Denied("the session ended")
             token = await self._login.fresh_token(session)
         except TokenRefused as fault:
-            return Denied(fault.operator, is_token_refused=True)
+            return refused(fault)
         except GitLabUnavailable as fault:
             return Unavailable(fault.operator, fault.retry_after)
         verdict = await self._policy.decide_port(token, port)

@@ -178,7 +178,9 @@ class Denied:
     reason: str
     """For the operator; the person sees what anybody sees of an unknown host."""
     is_token_refused: bool = False
-    """GitLab refused the token itself: with a new sign-in the answer may be another."""
+    """GitLab refused the token itself: with a new one the answer may be another."""
+    hint: str = ""
+    """What is wrong with the token, where the person may be told: it says nothing about the workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,11 @@ class ScopeMissing(TokenRefused):
     """The token is valid but lacks a scope the gateway needs."""
 
     person: ClassVar[str] = "token needs the read_api scope"
+
+
+def refused(fault: TokenRefused) -> Denied:
+    """The verdict where the token itself was refused. A value: the exception would keep the token in its traceback."""
+    return Denied(fault.operator, is_token_refused=True, hint=fault.person if isinstance(fault, ScopeMissing) else "")
 
 
 class SignInFailed(GitLabFault):

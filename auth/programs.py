@@ -17,7 +17,6 @@ from auth.model import (
     Denied,
     GitLabUnavailable,
     Granted,
-    TokenRefused,
     Unavailable,
     Verdict,
     WorkspacePort,
@@ -60,8 +59,6 @@ class Programs:
         try:
             async with self._share.slot():
                 return await self._policy.decide_workspace(token, NOBODYS_WORKSPACE)
-        except TokenRefused as fault:
-            return Denied(fault.operator, is_token_refused=True)
         except GitLabUnavailable as fault:
             return Unavailable(fault.operator, fault.retry_after)
 

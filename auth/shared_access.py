@@ -15,7 +15,7 @@ class SharedAccess:
         self._share = share
 
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
-        """Raises what `AccessPolicy` raises."""
+        """Unavailable where there is no room in time."""
         try:
             async with self._share.slot():
                 return await self._policy.decide_workspace(token, workspace_id)

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from auth.gitlab import GitLab
 from auth.login import Login
-from auth.model import Denied, GitLabUnavailable, TokenRefused, Unavailable, WorkspaceRecord
+from auth.model import Denied, GitLabUnavailable, TokenRefused, Unavailable, WorkspaceRecord, refused
 from auth.sessions import SessionStore
 
 COMING = frozenset({"CreationRequested", "Starting", "Running", "Stopping", "Stopped", "Unknown"})
@@ -48,7 +48,7 @@ class Starter:
             token = await self._login.fresh_token(session)
             return await self._ask(token, workspace_id, is_start=is_start)
         except TokenRefused as fault:
-            return Denied(fault.operator, is_token_refused=True)
+            return refused(fault)
         except GitLabUnavailable as fault:
             return Unavailable(fault.operator, fault.retry_after)
 

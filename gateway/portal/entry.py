@@ -18,6 +18,7 @@ from auth.model import (
     Unavailable,
     Verdict,
     Visibility,
+    refused,
 )
 from auth.sessions import session_ref
 from gateway.answers import GITLAB_UNAVAILABLE, UNKNOWN_WORKSPACE
@@ -65,7 +66,7 @@ async def _decide(parts: PortalParts, session: Session, route: Route | None) -> 
             return await parts.access.decide_workspace(token, NOBODYS_WORKSPACE)
         return await parts.access.decide_port(token, route)
     except TokenRefused as fault:
-        return Denied(fault.operator, is_token_refused=True)
+        return refused(fault)
     except GitLabUnavailable as fault:
         return Unavailable(fault.operator, fault.retry_after)
 

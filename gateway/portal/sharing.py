@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
-from auth.model import NOBODYS_WORKSPACE, Denied, Granted, TokenRefused, Unavailable
+from auth.model import NOBODYS_WORKSPACE, Denied, Granted, Unavailable
 from auth.visibility import LEVELS
 from gateway.answers import GITLAB_UNAVAILABLE, TOKEN_REFUSED, UNKNOWN_WORKSPACE, Answer
 from gateway.portal.parts import PortalParts
@@ -43,16 +43,14 @@ class Wish:
 async def share(parts: PortalParts, token: SecretStr, wish: Wish) -> Route | Answer:
     """The route with its new declaration, or why there is none."""
     workspace = parts.directory.get_workspace(wish.workspace)
-    try:
-        # Of a workspace that nobody knows GitLab is asked all the same, so that the two take equally long.
-        verdict = await parts.access.decide_workspace(token, workspace.id if workspace else NOBODYS_WORKSPACE)
-    except TokenRefused:
-        return TOKEN_REFUSED
-    match verdict:
+    # Of a workspace that nobody knows GitLab is asked all the same, so that the two take equally long.
+    match await parts.access.decide_workspace(token, workspace.id if workspace else NOBODYS_WORKSPACE):
         case Granted(user) if workspace is not None:
             return await _share(parts, workspace, wish, user.id)
         case Unavailable(_, retry_after):
             return replace(GITLAB_UNAVAILABLE, retry_after=retry_after)
+        case Denied(is_token_refused=True):
+            return TOKEN_REFUSED
         case Denied(reason):
             parts.log.info("audit.visibility_refused", **_facts(wish), reason=reason)
             return UNKNOWN_WORKSPACE

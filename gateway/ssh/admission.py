@@ -15,8 +15,6 @@ from auth.model import (
     Denied,
     GitLabFault,
     Granted,
-    ScopeMissing,
-    TokenRefused,
     Unavailable,
     Verdict,
 )
@@ -32,7 +30,7 @@ GITLAB_UNAVAILABLE = "GitLab is not reachable, try again"
 
 
 class SshAccess(Protocol):
-    """Says whether the owner of a token may enter a workspace. Raises `TokenRefused` or `ScopeMissing`."""
+    """Says whether the owner of a token may enter a workspace."""
 
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict: ...
 
@@ -87,10 +85,6 @@ class Admission:
         """For a token; `workspace` is None where the name the client gave belongs to none."""
         try:
             verdict = await self._access.decide_workspace(token, workspace.id if workspace else NOBODYS_WORKSPACE)
-        except ScopeMissing as fault:
-            return Rejected("scope_missing", fault.person)
-        except TokenRefused:
-            return Rejected("token_refused")
         except GitLabFault:
             return TurnedAway("gitlab_unavailable", GITLAB_UNAVAILABLE, asyncssh.DISC_SERVICE_NOT_AVAILABLE)
         return await self.admit(workspace, verdict)
@@ -100,6 +94,8 @@ class Admission:
         match verdict:
             case Unavailable():
                 return TurnedAway("gitlab_unavailable", GITLAB_UNAVAILABLE, asyncssh.DISC_SERVICE_NOT_AVAILABLE)
+            case Denied(is_token_refused=True, hint=hint):
+                return Rejected("scope_missing", hint) if hint else Rejected("token_refused")
             case Denied():
                 return Rejected("denied")
             case Granted():

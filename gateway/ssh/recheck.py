@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from auth.model import Denied, Granted, TokenRefused, Unavailable, Verdict
+from auth.model import Denied, Granted, Unavailable, Verdict
 from gateway.telemetry import Log
 
 WITHDRAWN = "Access to the workspace was withdrawn"
@@ -40,8 +40,6 @@ class Recheck:
         """None if nobody could say."""
         try:
             verdict = await entry.ask()
-        except TokenRefused:
-            return True
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is no reason to end somebody's work
             self._log.warning("ssh.recheck_failed", error=type(exc).__name__)
             return None

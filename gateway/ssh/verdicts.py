@@ -9,25 +9,16 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from auth.model import Granted, TokenRefused, Unavailable, Verdict
+from auth.model import Granted, Unavailable, Verdict
 from auth.remembered import Remembered
 from config.settings import SshSettings
 from gateway.ssh import limits
 from gateway.ssh.admission import SshAccess
 from gateway.ssh.states import is_enterable
 from gateway.telemetry import Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """A refusal of the token. The exception itself would keep the token alive, in the frames of its traceback."""
-
-    kind: type[TokenRefused]
-    operator: str
 
 
 class RememberedAccess:
@@ -40,31 +31,21 @@ class RememberedAccess:
         self._metrics = metrics
         self._settings = settings
         self._secret = secrets.token_bytes(32)
-        self._known: Remembered[bytes, Verdict | _Refused] = Remembered(limits.VERDICTS_MAX, self._lifetime, clock)
+        self._known: Remembered[bytes, Verdict] = Remembered(limits.VERDICTS_MAX, self._lifetime, clock)
 
     def __repr__(self) -> str:
         return f"RememberedAccess(known={len(self._known)})"
 
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
-        """Raises what the access raises."""
         key = self._key(token, workspace_id)
         self._metrics.ssh_token_memory.labels("miss" if self._known.get(key) is None else "hit").inc()
-        outcome = await self._known.find(key, lambda: self._ask(token, workspace_id))
-        if isinstance(outcome, _Refused):
-            raise outcome.kind(outcome.operator)
-        return outcome
-
-    async def _ask(self, token: SecretStr, workspace_id: str) -> Verdict | _Refused:
-        try:
-            return await self._access.decide_workspace(token, workspace_id)
-        except TokenRefused as fault:
-            return _Refused(type(fault), fault.operator)
+        return await self._known.find(key, lambda: self._access.decide_workspace(token, workspace_id))
 
     def _key(self, token: SecretStr, workspace_id: str) -> bytes:
         text = f"{workspace_id}\n{token.get_secret_value()}"  # neither holds a line break
         return hmac.digest(self._secret, text.encode(), hashlib.sha256)
 
-    def _lifetime(self, outcome: Verdict | _Refused) -> float:
+    def _lifetime(self, outcome: Verdict) -> float:
         match outcome:
             case Granted():
                 is_running = is_enterable(outcome)  # a start that somebody waits for may succeed any moment

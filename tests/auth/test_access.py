@@ -12,9 +12,7 @@ from auth.model import (
     Denied,
     Grant,
     Granted,
-    ScopeMissing,
     Session,
-    TokenRefused,
     Unavailable,
     Verdict,
     Visibility,
@@ -156,12 +154,15 @@ async def test_an_unknown_workspace_costs_what_a_foreign_one_does(world: World) 
 
 
 async def test_a_person_is_told_what_is_wrong_with_their_token(world: World) -> None:
-    """Refusals of the token itself come as exceptions, with a text for the person; an outage comes as a value."""
+    """A refusal of the token itself is told apart from one of the workspace, and a missing scope has a hint."""
     policy = world.policy()
-    with pytest.raises(TokenRefused):
-        await policy.decide_workspace(SecretStr("glpat-unknown"), "993")
-    with pytest.raises(ScopeMissing):
-        await policy.decide_workspace(SecretStr(world.state.add_token(world.jo, ["read_user"])), "993")
+    unknown = await policy.decide_workspace(SecretStr("glpat-unknown"), "993")
+    narrow = await policy.decide_workspace(SecretStr(world.state.add_token(world.jo, ["read_user"])), "993")
+
+    assert isinstance(unknown, Denied)
+    assert isinstance(narrow, Denied)
+    assert (unknown.is_token_refused, unknown.hint) == (True, "")
+    assert (narrow.is_token_refused, narrow.hint) == (True, "token needs the read_api scope")
     world.gitlab.switches.everywhere.fault = Fault.CLOSED
 
     assert isinstance(await policy.decide_workspace(SecretStr("glpat-x"), "993"), Unavailable)

@@ -17,7 +17,7 @@ import asyncssh
 import pytest
 from pydantic import SecretStr
 
-from auth.model import Denied, Granted, TokenRefused, User, Verdict, WorkspaceRecord
+from auth.model import Denied, Granted, User, Verdict, WorkspaceRecord
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
@@ -72,7 +72,7 @@ class Access:
 
     def _decide(self, token: SecretStr, workspace_id: str) -> Verdict:
         if token.get_secret_value() != TOKEN:
-            raise TokenRefused("401")
+            return Denied("401", is_token_refused=True)
         if workspace_id != "7":
             return Denied("not the owner")
         return Granted(User(1, "ada"), WorkspaceRecord("7", WORKSPACE, 1, self.state))

@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 from asyncssh.packet import Boolean, String, UInt32
 
-from auth.model import GitLabUnavailable, ScopeMissing, Unavailable
+from auth.model import GitLabUnavailable, ScopeMissing, Unavailable, refused
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh import limits
 from routing.model import Endpoint, WorkspaceState
@@ -149,7 +149,7 @@ async def test_without_gitlab_nobody_enters_and_everybody_is_told(
 
 
 async def test_a_token_without_the_scope_is_told_so_and_another_may_be_tried(gateway: Gateway) -> None:
-    gateway.access.answer = ScopeMissing("insufficient_scope")
+    gateway.access.answer = refused(ScopeMissing("insufficient_scope"))
     done = await gateway.ssh("-o", "NumberOfPasswordPrompts=2", *PASSWORD_ONLY, "true")
 
     assert done.err.count("token needs the read_api scope") == 2

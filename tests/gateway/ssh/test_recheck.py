@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from auth.model import Denied, GitLabUnavailable, Granted, TokenRefused, Unavailable, User, Verdict
+from auth.model import Denied, GitLabUnavailable, Granted, Unavailable, User, Verdict
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh.recheck import Entry, Recheck
 from gateway.telemetry import open_log
@@ -15,7 +15,7 @@ from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, Bench
 
 YES = Granted(User(1, "ada"))
 NO = Denied("no longer the owner")
-REFUSED = TokenRefused("401")
+REFUSED = Denied("401", is_token_refused=True)
 DOWN = Unavailable("timeout")
 
 

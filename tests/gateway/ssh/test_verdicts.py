@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic import SecretStr
 
-from auth.model import Denied, Granted, ScopeMissing, TokenRefused, Unavailable, User, Verdict, WorkspaceRecord
+from auth.model import Denied, Granted, ScopeMissing, Unavailable, User, Verdict, WorkspaceRecord, refused
 from config.settings import SshSettings
 from gateway.ssh import limits
 from gateway.ssh.verdicts import RememberedAccess
@@ -15,6 +15,7 @@ from gateway.telemetry import Metrics
 from tests.gateway.ssh.conftest import PATIENCE, TOKEN, Access, Gateway
 
 TOKEN_OF_ADA = SecretStr(TOKEN)
+REFUSED = Denied("401", is_token_refused=True)
 SETTINGS = SshSettings(grant_memory=60, refusal_memory=10)
 
 
@@ -36,11 +37,8 @@ class Memory:
     clock: Clock
     remembered: RememberedAccess
 
-    async def ask(self, token: SecretStr = TOKEN_OF_ADA, workspace_id: str = "7") -> Verdict | TokenRefused:
-        try:
-            return await self.remembered.decide_workspace(token, workspace_id)
-        except TokenRefused as fault:
-            return fault
+    async def ask(self, token: SecretStr = TOKEN_OF_ADA, workspace_id: str = "7") -> Verdict:
+        return await self.remembered.decide_workspace(token, workspace_id)
 
 
 @pytest.fixture
@@ -54,11 +52,10 @@ def memory() -> Memory:
     [
         (None, 60),
         (Denied("not the owner"), 10),
-        (TokenRefused("401"), 10),
-        (ScopeMissing("403"), 10),
+        (REFUSED, 10),
         (Unavailable("timeout"), limits.UNAVAILABLE_MEMORY),
     ],
-    ids=["granted", "denied", "refused", "scope missing", "unavailable"],
+    ids=["granted", "denied", "refused", "unavailable"],
 )
 async def test_an_answer_counts_for_its_time_and_no_longer(
     memory: Memory, answer: Verdict | Exception | None, seconds: float
@@ -74,12 +71,10 @@ async def test_an_answer_counts_for_its_time_and_no_longer(
     assert memory.access.asked == ["7", "7"]
 
 
-async def test_a_remembered_refusal_is_of_the_kind_it_was(memory: Memory) -> None:
-    memory.access.answer = ScopeMissing("403")
-    first, second = await memory.ask(), await memory.ask()
+async def test_a_remembered_refusal_says_what_it_said(memory: Memory) -> None:
+    memory.access.answer = refused(ScopeMissing("403"))
 
-    assert type(first) is type(second) is ScopeMissing
-    assert second.operator == "403"
+    assert await memory.ask() == await memory.ask() == refused(ScopeMissing("403"))
 
 
 @pytest.mark.parametrize("state", ["Stopped", "Starting", "Failed"])
@@ -135,7 +130,7 @@ async def test_a_fault_of_the_gateway_is_not_remembered(memory: Memory) -> None:
 async def test_what_is_remembered_holds_no_token() -> None:
     token = SecretStr("glpat-in-no-memory")
     memory = Memory(access := Access(), Clock(), RememberedAccess(access, SETTINGS, Metrics()))
-    for answer in (Granted(User(1, "ada")), TokenRefused("401")):
+    for answer in (Granted(User(1, "ada")), REFUSED):
         access.answer = answer
         await memory.ask(token)
     access.answer = None
