@@ -276,3 +276,65 @@ class TestTls:
         changes = {"AUTH_PROTOCOL": "http", "AUTH_REDIRECT_URI": "http://workspaces.example.dev/auth/callback"}
         (fault,) = faults(HTTP_TLS_CERTIFICATE="tls.crt", HTTP_TLS_KEY="tls.key", **changes)
         assert fault.startswith("auth.protocol ")
+
+
+class TestSshKeys:
+    def test_authorities_need_to_know_owners(self, load: Load, faults: Faults) -> None:
+        """A certificate names a user, and somebody must say whose a workspace is."""
+        Path("ca.pub").write_text("ssh-ed25519 AAAA")
+
+        assert faults(SSH_USER_CA_FILES="ca.pub", HTTP_ENABLED="false") == [
+            "auth.service_token (not set; AUTH_SERVICE_TOKEN): is needed for ssh.user_ca_files where http.enabled is "  # noqa: ISC004  # one line
+            "false: nothing else says whose a workspace is"
+        ]
+        assert load(SSH_USER_CA_FILES="ca.pub").ssh.user_ca_files == (Path("ca.pub"),)
+        assert load(SSH_USER_CA_FILES="ca.pub", HTTP_ENABLED="false", AUTH_SERVICE_TOKEN="glpat-x").ssh.user_ca_files
+
+    def test_files_must_be_there(self, faults: Faults) -> None:
+        """Each is named with its place in the list."""
+        assert faults(SSH_USER_CA_FILES="none", SSH_HOST_CERTIFICATE_FILES="nothing") == [
+            "ssh.user_ca_files[0] (environment SSH_USER_CA_FILES): 'none' is not a file that can be read",
+            "ssh.host_certificate_files[0] (environment SSH_HOST_CERTIFICATE_FILES): "  # noqa: ISC004  # one line
+            "'nothing' is not a file that can be read",
+        ]
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("SSH_MAX_KEY_OFFERS", "0"),
+            ("SSH_MAX_AUTH_TRIES", "0"),
+            ("SSH_MAX_CHANNELS", "0"),
+            ("SSH_IDLE_TIMEOUT", "-1"),
+            ("SSH_MAX_SESSION", "inf"),
+            ("SSH_POD_HOST_KEY_CHANGE", "ignore"),
+            ("SSH_FORWARD_LOCAL", "maybe"),
+            ("SSH_FORWARD_REMOTE", "yes"),
+            ("SSH_FORWARD_SOCKETS", "2"),
+            ("SSH_FORWARD_AGENT", "no"),
+            ("SSH_FORWARD_X11", "off"),
+        ],
+    )
+    def test_a_value_out_of_range_is_a_fault_of_its_own(self, faults: Faults, variable: str, value: str) -> None:
+        """One fault, and it names the variable."""
+        (fault,) = faults(**{variable: value})
+
+        assert f"(environment {variable})" in fault
+
+    def test_the_defaults_are_what_is_documented(self, load: Load) -> None:
+        """Everything works, nothing is ended, and what is dangerous is bounded."""
+        ssh = load().ssh
+
+        assert (ssh.max_auth_tries, ssh.max_key_offers, ssh.max_channels) == (3, 32, 512)
+        assert (ssh.login_grace, ssh.keepalive_interval, ssh.keepalive_count) == (60, 30, 4)
+        assert (ssh.startups_begin, ssh.startups_rate, ssh.startups_full, ssh.max_startups_per_ip) == (50, 30, 200, 10)
+        assert (ssh.max_connections, ssh.max_connections_per_ip) == (4000, 100)
+        assert (ssh.max_sessions_per_user, ssh.max_sessions_per_workspace) == (50, 50)
+        assert (ssh.ban_failures, ssh.ban_window, ssh.ban_seconds, ssh.ban_max) == (5, 900, 1800, 86_400)
+        assert (ssh.grant_memory, ssh.refusal_memory, ssh.recheck_interval) == (60, 10, 300)
+        assert (ssh.connect_timeout, ssh.handshake_timeout, ssh.proxy_timeout) == (5, 10, 1)
+        assert (ssh.idle_timeout, ssh.max_session, ssh.pod_host_key_change) == (0, 0, "warn")
+        assert ssh.forward_local
+        assert ssh.forward_remote
+        assert ssh.forward_sockets
+        assert ssh.forward_agent
+        assert ssh.forward_x11
