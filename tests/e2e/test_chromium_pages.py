@@ -11,12 +11,13 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from config.settings import SessionSettings, VisibilityRule, VisibilitySettings
 from gateway.demo.gitlab import Fault
 from gateway.demo.world import EDITOR_PORT, SITE_PORT
-from tests.e2e.conftest import Certificate, Demo, open_demo
+from tests.e2e.conftest import CHROMIUM, QUIET, Certificate, Demo, open_demo
 
 OUTPUT = Path(__file__).parents[1] / "output"
 LOOKS = {
@@ -28,7 +29,28 @@ LOOKS = {
 NOBODYS_PORT = 5000  # declared, and nothing listens on it
 
 
-@pytest.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium(certificate: Certificate) -> AsyncIterator[Browser]:
+    """One for all pages, because it takes longer to start than a page to be looked at."""
+    async with async_playwright() as playwright:
+        pin = f"--ignore-certificate-errors-spki-list={certificate.pin}"
+        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, pin])
+        yield launched
+        await launched.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    """In a profile of its own."""
+    context = await chromium.new_context()
+    yield await context.new_page()
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def shown(certificate: Certificate) -> AsyncIterator[Demo]:
     """The demo with a port on which nothing listens, a policy that limits sharing, and few sign-ins at once."""
     policy = VisibilitySettings(rules=(VisibilityRule(namespace="gl-rd-ns-plum-*", max="internal"),))
@@ -170,10 +192,10 @@ def axe() -> str:
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_a_page_can_be_read_by_everybody(shown: Demo, browser: BrowserContext, axe: str, name: str) -> None:
+async def test_a_page_can_be_read_by_everybody(shown: Demo, page: Page, axe: str, name: str) -> None:
     """In light and dark, on a desk and a phone; nothing is wider than its screen, and axe finds nothing serious."""
     show, title = PAGES[name]
-    page, found = await browser.new_page(), []
+    found = []
     await show(shown, page)
     await page.route("**", lambda route: route.fulfill(status=204))  # a page that asks again stays as it is
     await expect(page.get_by_role("heading", level=1)).to_have_text(title)
