@@ -116,14 +116,15 @@ async def zone(certificate: Certificate) -> AsyncIterator[Demo]:
 
 
 @asynccontextmanager
-async def open_browser(certificate: Certificate) -> AsyncIterator[BrowserContext]:
-    """A Chromium that nobody has used before."""
+async def open_browser(certificate: Certificate, *, scripts: bool = True) -> AsyncIterator[BrowserContext]:
+    """A Chromium that nobody has used before, and that may run no scripts."""
     with TemporaryDirectory(prefix="workspaces-chromium-") as profile:
         async with async_playwright() as playwright:
             context = await playwright.chromium.launch_persistent_context(
                 profile,
                 executable_path=CHROMIUM,
                 headless=True,
+                java_script_enabled=scripts,
                 args=[*QUIET, f"--ignore-certificate-errors-spki-list={certificate.pin}"],
             )
             try:

@@ -7,7 +7,7 @@ import yaml
 from playwright.async_api import BrowserContext, Page, expect
 
 from gateway.demo.world import EDITOR_PORT
-from tests.e2e.conftest import Demo
+from tests.e2e.conftest import Certificate, Demo, open_browser
 
 EXPIRED = 9 * 3600  # s; grants, sessions and GitLab's tokens end within a working day
 
@@ -76,6 +76,45 @@ async def test_the_button_starts_a_workspace(zone: Demo, browser: BrowserContext
 
     await expect(page.locator("#status")).to_have_text("connected", timeout=20_000)
     assert page.url == address
+
+
+async def test_everything_works_without_scripts_and_without_a_mouse(zone: Demo, certificate: Certificate) -> None:
+    """Signing in, the switch, and a start that is followed to the page that was asked for."""
+    address = zone.address("/", name=zone.world.visit.stopped)
+    async with open_browser(certificate, scripts=False) as browser:
+        page = await browser.new_page()
+        await page.goto(zone.world.visit.portal_url)
+        await page.get_by_role("button", name="ada").press("Enter")
+        switch = page.get_by_role("group", name="Who may open http-3000").first
+        await switch.get_by_role("button", name="internal").press("Enter")
+        await expect(switch.get_by_role("button", name="internal")).to_have_attribute("aria-pressed", "true")
+        await page.goto(address)
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("button", name="Start the workspace")).to_be_focused()
+        await page.keyboard.press("Enter")
+
+        await expect(page).to_have_title("plum-owl-grey - demo site", timeout=20_000)
+        assert page.url == address
+
+
+async def test_a_page_that_waits_disturbs_nobody_until_there_is_something_else(
+    zone: Demo, browser: BrowserContext
+) -> None:
+    """It asks for itself by a script, and is loaded again only when the answer is another."""
+    stopped, page = zone.world.visit.stopped, await browser.new_page()
+    await open_editor(zone, browser)
+    told = yaml.safe_load(zone.world.routes.read_text())
+    like = next(entry for entry in told["workspaces"] if entry["name"] == zone.world.visit.running)
+    zone.declare(stopped, lambda entry: entry.update(state="starting"))
+    await page.goto(zone.address(port=EDITOR_PORT, name=stopped))
+    await page.evaluate("window.isTheSamePage = true")
+    for _ in range(2):
+        async with page.expect_response(lambda response: response.status == 503):
+            pass
+
+    assert await page.evaluate("window.isTheSamePage")
+    zone.declare(stopped, lambda entry: entry.update(state="running", ports=like["ports"]))
+    await expect(page.locator("#status")).to_have_text("connected")
 
 
 async def test_a_fragment_survives_wherever_nobody_has_to_press_a_button(zone: Demo, browser: BrowserContext) -> None:
