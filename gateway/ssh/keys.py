@@ -5,6 +5,7 @@ only where authorities are configured. That a key would be accepted is told befo
 (RFC 4252 section 7): whoever holds a public key and knows a workspace's name can find out that the two belong together.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -27,6 +28,11 @@ from gateway.ssh.states import is_enterable
 from routing.model import Workspace
 
 _RSA = b"ssh-rsa"
+_DAMAGED = (
+    asyncssh.KeyImportError,
+    ValueError,
+    OverflowError,
+)  # ValueError: an unknown curve; OverflowError: below zero
 
 
 class AuthorityUnreadable(Exception):
@@ -140,6 +146,7 @@ class KeyAccess:
         self._owners = owners
         self._authorities = authorities
         self._settings = settings
+        self._slots = asyncio.Semaphore(limits.OWNER_QUESTIONS)
         self._known: Remembered[str, Owner | Denied | Unavailable] = Remembered(
             limits.OWNERS_MAX, self._lifetime, clock
         )
@@ -173,7 +180,11 @@ class KeyAccess:
         return _verdict(await self._owners.find_owner(workspace.id), credential)
 
     async def _find_owner(self, workspace: Workspace) -> Owner | Denied | Unavailable:
-        return await self._known.find(workspace.id, lambda: self._owners.find_owner(workspace.id))
+        return await self._known.find(workspace.id, lambda: self._ask(workspace.id))
+
+    async def _ask(self, workspace_id: str) -> Owner | Denied | Unavailable:
+        async with self._slots:
+            return await self._owners.find_owner(workspace_id)
 
     def _lifetime(self, owner: Owner | Denied | Unavailable) -> float:
         match owner:
@@ -199,7 +210,7 @@ def _key_of(owner: Owner, blob: bytes) -> Credential | None:
         return None
     try:
         key = decode_ssh_public_key(blob)
-    except asyncssh.KeyImportError:
+    except _DAMAGED:
         return None
     key.set_touch_required(True)
     return Credential("publickey", key, lambda current: print_ in current.keys)
@@ -216,7 +227,7 @@ def _parse_certificate(blob: bytes) -> SSHOpenSSHCertificate | None:
     """None for what is damaged, is not signed by the authority it names, or has conditions nobody here knows."""
     try:
         certificate = decode_ssh_certificate(blob)
-    except (asyncssh.KeyImportError, PacketDecodeError, ValueError):
+    except _DAMAGED:
         return None
     return certificate if isinstance(certificate, SSHOpenSSHCertificate) else None
 

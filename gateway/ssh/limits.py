@@ -1,7 +1,10 @@
-"""What one SSH connection may cost, each number with its reason, and the budget of login tries.
+"""What one SSH connection may cost, each number with its reason, and the budgets of login tries and key exchanges.
 
 Numbers an operator may want to turn are in `config.settings.SshSettings`; the ones here follow from the protocol.
 """
+
+import time
+from collections.abc import Callable
 
 LOGIN_BYTES = 256 * 1024
 """From a peer before it is authenticated: a login with 32 key offers needs 40 KiB, a flood gets no further."""
@@ -39,6 +42,9 @@ each costs a signature and two key agreements, which a hostile client gets for a
 
 IDLE_REKEY_BYTES = 4096
 
+IDLE_REKEY_SECONDS = 1.0
+"""Apart, key exchanges are no storm, as those of a client that changes keys by the clock."""
+
 REKEY_SECONDS = 6 * 3600
 """Keys of a mostly idle session, such as an editor's, change a few times a day."""
 
@@ -63,6 +69,13 @@ TOKEN_LENGTH = 4096
 VERDICTS_MAX = 10_000
 """Verdicts that are remembered, about 500 B each: every user of a large instance within a minute."""
 
+TOKEN_QUESTIONS = 20
+"""To GitLab at once, about the tokens of those who log in: a flood of logins leaves most connections to GitLab to the
+people in browsers."""
+
+OWNER_QUESTIONS = 8
+"""To GitLab at once, about owners whose keys somebody offers, who need not have any right at all."""
+
 OWNERS_MAX = 10_000
 """Owners that are remembered for their keys, 1 kB each with ten keys: every workspace of a large instance."""
 
@@ -85,6 +98,24 @@ BANS_MAX = 100_000
 
 UNAVAILABLE_MEMORY = 2.0
 """Seconds for which a GitLab that did not answer is not asked the same again by everybody who waited."""
+
+
+class RekeyBudget:
+    """Tells a client that protects much data from one that has the gateway compute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
+        self._size = 0
+        self._idle = 0
+
+    def take(self, size: int) -> bool:
+        """For a key exchange that begins when `size` bytes were relayed in all; False when it is one too many."""
+        now = self._clock()
+        is_idle = size - self._size < IDLE_REKEY_BYTES and now - self._last < IDLE_REKEY_SECONDS
+        self._idle = self._idle + 1 if is_idle else 0
+        self._last, self._size = now, size
+        return self._idle <= IDLE_REKEYS
 
 
 class TryBudget:

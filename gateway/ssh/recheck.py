@@ -1,6 +1,7 @@
 """Asks GitLab again about those who are in, so that whoever loses the right to a workspace loses the session too."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from gateway.telemetry import Log
 
 WITHDRAWN = "Access to the workspace was withdrawn"
 
+_SPREAD = 0.2  # of the interval: those who all came back after a restart are not all asked about in one moment
 _REFUSALS = 2  # one may be the hiccup of a GitLab that is being upgraded; two, minutes apart, are an answer
 
 
@@ -23,15 +25,18 @@ class Entry:
 class Recheck:
     """Watches over entries."""
 
-    def __init__(self, interval: float, log: Log) -> None:
+    def __init__(self, interval: float, log: Log, chance: Callable[[], float] = random.random) -> None:
+        """`chance` gives a number from 0 to 1, as `random` does: no secret comes of it."""
+        self._chance = chance
         self._interval = interval
         self._log = log
 
     async def wait_withdrawn(self, entry: Entry) -> None:
         """Returns once the entry was definitely refused; a GitLab that does not answer refuses nothing."""
         refusals = 0
+        early = _SPREAD * self._chance()
         while refusals < _REFUSALS:
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self._interval * (1 - early))
             is_refused = await self._is_refused(entry)
             if is_refused is not None:
                 refusals = refusals + 1 if is_refused else 0

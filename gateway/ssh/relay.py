@@ -57,18 +57,14 @@ class _Side:
     size: int = 0
     """Bytes relayed from this leg."""
     uncounted: int = 0
-    size_at_rekey: int = 0
-    idle_rekeys: int = 0
+    rekeys: limits.RekeyBudget = field(default_factory=limits.RekeyBudget)
     was_rekeying: bool = False
 
     def is_storming(self, size: int) -> bool:
         """Whether key exchanges come one after the other with no data to be protected by them."""
         begins = self.leg.is_rekeying and not self.was_rekeying
         self.was_rekeying = self.leg.is_rekeying
-        if begins:
-            self.idle_rekeys = self.idle_rekeys + 1 if size - self.size_at_rekey < limits.IDLE_REKEY_BYTES else 0
-            self.size_at_rekey = size
-        return self.idle_rekeys > limits.IDLE_REKEYS
+        return begins and not self.rekeys.take(size)
 
     def owe(self, owed: _Owed) -> None:
         if len(self.owed) >= limits.PENDING_REPLIES:

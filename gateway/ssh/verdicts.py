@@ -4,6 +4,7 @@ An editor opens several connections at once, Ansible fifty in a row. What is rem
 with a key that lives as long as the process: no token is kept, and a yes to one workspace is none to another.
 """
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -31,6 +32,7 @@ class RememberedAccess:
         self._metrics = metrics
         self._settings = settings
         self._secret = secrets.token_bytes(32)
+        self._slots = asyncio.Semaphore(limits.TOKEN_QUESTIONS)
         self._known: Remembered[bytes, Verdict] = Remembered(limits.VERDICTS_MAX, self._lifetime, clock)
 
     def __repr__(self) -> str:
@@ -39,7 +41,11 @@ class RememberedAccess:
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
         key = self._key(token, workspace_id)
         self._metrics.ssh_token_memory.labels("miss" if self._known.get(key) is None else "hit").inc()
-        return await self._known.find(key, lambda: self._access.decide_workspace(token, workspace_id))
+        return await self._known.find(key, lambda: self._ask(token, workspace_id))
+
+    async def _ask(self, token: SecretStr, workspace_id: str) -> Verdict:
+        async with self._slots:
+            return await self._access.decide_workspace(token, workspace_id)
 
     def _key(self, token: SecretStr, workspace_id: str) -> bytes:
         text = f"{workspace_id}\n{token.get_secret_value()}"  # neither holds a line break

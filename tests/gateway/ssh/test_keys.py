@@ -15,6 +15,7 @@ from auth.owners import Owner
 from auth.profiles import fingerprint
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
+from gateway.ssh import limits
 from gateway.ssh.keys import Authorities, AuthorityUnreadable, load_authorities
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, TOKEN, WORKSPACE, Bench, Gateway
@@ -387,3 +388,47 @@ async def test_a_token_is_in_no_line_about_keys(ring: Keyring) -> None:
         pass
 
     assert TOKEN not in ring.gateway.log.getvalue()
+
+
+async def test_offers_for_many_workspaces_leave_gitlab_to_others(bench: Bench, sshd: WorkspaceSshd) -> None:
+    most, open_questions, gate = 0, 0, asyncio.Event()
+
+    class Slow(Owners):
+        """Answers only when the test is done counting."""
+
+        async def find_owner(self, workspace_id: str) -> Owner | Denied | Unavailable:
+            nonlocal most, open_questions
+            open_questions += 1
+            most = max(most, open_questions)
+            if open_questions == limits.OWNER_QUESTIONS:
+                asyncio.get_running_loop().call_later(0.1, gate.set)
+            await gate.wait()
+            open_questions -= 1
+            return await super().find_owner(workspace_id)
+
+    owners = Slow(owner(new_key()))
+    gateway = await bench.open_door(Endpoint(LOOPBACK, sshd.port), owners=owners, max_startups_per_ip=0)
+    names = [f"w{number}" for number in range(2 * limits.OWNER_QUESTIONS)]
+    for name in names:
+        gateway.directory.workspaces[name] = replace(gateway.workspace, id=name, name=name)
+    key = new_key()
+    await asyncio.gather(*(_offer(gateway, name, key) for name in names))
+
+    assert most == limits.OWNER_QUESTIONS
+    assert len(owners.asked) == len(names)
+
+
+async def _offer(gateway: Gateway, name: str, key: asyncssh.SSHKey) -> None:
+    with pytest.raises(asyncssh.PermissionDenied):
+        async with gateway.connect(username=name, client_keys=[key], password=None):
+            pass
+
+
+def test_damaged_certificates_are_none_and_raise_nothing() -> None:
+    """As found by changing bytes at random; a negative modulus among them."""
+    authority, key = new_key("ssh-rsa"), new_key("ssh-rsa")
+    authorities, good = Authorities([authority]), certify(authority, key).public_data
+    for at in range(0, len(good), 3):
+        for byte in (0x00, 0x80, 0xFF):
+            damaged = good[:at] + bytes((byte,)) + good[at + 1 :]
+            assert damaged == good or authorities.find_credential(damaged, LOOPBACK) is None

@@ -153,3 +153,16 @@ async def _open_when_asked(memory: Memory) -> None:
     while not memory.access.asked:  # noqa: ASYNC110 - the fake has no event for it
         await asyncio.sleep(0)
     memory.access.gate.set()
+
+
+async def test_a_flood_of_tokens_leaves_gitlab_to_others(memory: Memory) -> None:
+    memory.access.gate = asyncio.Event()
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        for number in range(3 * limits.TOKEN_QUESTIONS):
+            group.create_task(memory.ask(SecretStr(f"glpat-{number}")))
+        while len(memory.access.asked) < limits.TOKEN_QUESTIONS:  # noqa: ASYNC110 - the fake has no event for it
+            await asyncio.sleep(0)
+        memory.access.gate.set()
+
+    assert memory.access.most_open_questions == limits.TOKEN_QUESTIONS
+    assert len(memory.access.asked) == 3 * limits.TOKEN_QUESTIONS
