@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 
+from cachetools import TTLCache
 from pydantic import SecretStr
 
 from auth.access import AccessPolicy
@@ -22,11 +23,12 @@ from auth.model import (
     WorkspacePort,
 )
 from auth.remembered import Remembered
-from auth.share import PROGRAMS, Share
+from auth.share import KNOWN_PROGRAMS, PROGRAMS, Share
 
 GRANTED_SECONDS = 60  # as long as a person waits for a revoked token to be refused
 REFUSED_SECONDS = 10  # a script in a loop costs GitLab six questions a minute, and a new right works at once
 UNAVAILABLE_SECONDS = 2
+VOUCHED_SECONDS = 86_400  # for which a token that was good is no stranger's: a nightly build comes back within it
 VERDICTS_MAX = 10_000  # about 500 B each; beyond it GitLab is merely asked again
 
 
@@ -37,7 +39,8 @@ class Programs:
         self._policy = policy
         self._key = secrets.token_bytes(32)
         self._verdicts: Remembered[str, Verdict] = Remembered(VERDICTS_MAX, _lifetime, clock)
-        self._share = Share(PROGRAMS)
+        self._share, self._known_share = Share(PROGRAMS), Share(KNOWN_PROGRAMS)
+        self._vouched: TTLCache[str, bool] = TTLCache(VERDICTS_MAX, VOUCHED_SECONDS, timer=clock)
 
     def __repr__(self) -> str:
         return f"<Programs {len(self._verdicts)} verdicts>"
@@ -63,11 +66,17 @@ class Programs:
             return Unavailable(fault.operator, fault.retry_after)
 
     async def _ask(self, token: SecretStr, port: WorkspacePort) -> Verdict:
+        ref = self.ref(token)
+        # A flood of made-up tokens makes wait who comes for the first time, and nobody whom GitLab has vouched for.
+        room = self._known_share if ref in self._vouched else self._share
         try:
-            async with self._share.slot():
-                return await self._policy.decide_port(token, port)
+            async with room.slot():
+                verdict = await self._policy.decide_port(token, port)
         except GitLabUnavailable as fault:
             return Unavailable(fault.operator, fault.retry_after)
+        if isinstance(verdict, Granted):
+            self._vouched[ref] = True
+        return verdict
 
     def _key_of(self, token: SecretStr, uid: str, port: WorkspacePort) -> str:
         # With the visibility: a yes to an internal port is none once the port is private.

@@ -13,7 +13,8 @@ from auth.model import GitLabUnavailable
 # Of `auth.calls.CONNECTIONS_MAX`, which is 50. A sign-in takes GitLab some 100 ms, so that ten at once are a hundred a
 # second: more than any town signs in with in the morning.
 SIGN_INS = 10
-PROGRAMS = 16  # tokens on ports; a build farm shares a few, which are asked about once a minute
+PROGRAMS = 8  # tokens on ports that nobody knows yet
+KNOWN_PROGRAMS = 8  # and those that were good within a day; each is asked about once a minute
 PORTAL_TOKENS = 4  # of the portal's API, which lists and sets
 SSH_TOKENS = 10  # also the questions about those who are in, which can wait
 
