@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from auth.gitlab import GitLabClient
 from auth.id_token import Expected, UnknownKey, subject_of
 from auth.model import (
+    GitLabFault,
     GitLabUnavailable,
     Session,
     SignInDenied,
@@ -105,6 +106,13 @@ class Login:
         """
         answer = _single(params)
         sign_in = self._open_state(answer, browsers)
+        try:
+            return await self._finish(answer, sign_in), sign_in.then
+        except GitLabFault as fault:
+            fault.then = sign_in.then
+            raise
+
+    async def _finish(self, answer: dict[str, str], sign_in: _SignIn) -> Session:
         if not await self._sessions.use_once(f"sign-in {sign_in.id}", STATE_LIFETIME):
             raise SignInFailed("the state was used before")
         reply = await self._exchange(answer, sign_in)
@@ -113,7 +121,7 @@ class Login:
         except (SignInFailed, SignInDenied):
             await self._revoke(reply.tokens)
             raise
-        return await self._sessions.create(user, reply.tokens, sign_in.browser), sign_in.then
+        return await self._sessions.create(user, reply.tokens, sign_in.browser)
 
     async def fresh_token(self, session: Session) -> SecretStr:
         """An access token of the session that is good for a while yet.

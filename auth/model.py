@@ -206,6 +206,8 @@ class GitLabFault(Exception):
     def __init__(self, operator: str) -> None:
         super().__init__(operator)
         self.operator = operator
+        self.then = ""
+        """Where the sign-in that failed would have led, where that is known: as sealed as it came, so safe to follow."""
 
 
 class GitLabUnavailable(GitLabFault):
@@ -256,7 +258,6 @@ class SignInElsewhere(SignInFailed):
     def __init__(self, operator: str, then: str) -> None:
         super().__init__(operator)
         self.then = then
-        """Where that sign-in would have led; as sealed as it came, so safe to start over with."""
 
 
 class SignInDenied(GitLabFault):

@@ -175,12 +175,15 @@ class RedisSessions(SessionStore):
         return tuple(ref.decode("latin-1") for ref in refs)
 
     async def _sessions_of(self, user_id: int) -> list[Session]:
-        """The living ones, in the order in which they began."""
-        key = _user_key(user_id)
-        await self._redis.zremrangebyscore(key, "-inf", self._clock() - self._settings.absolute_timeout)
-        refs = cast(list[bytes], await self._redis.zrange(key, 0, -1))
-        loaded = [await self._load(ref.decode("latin-1")) for ref in refs]
-        return [session for session in loaded if session is not None]
+        """The living ones, in the order in which they began; the others are forgotten, so that they stay few."""
+        key, living = _user_key(user_id), []
+        for ref in cast(list[bytes], await self._redis.zrange(key, 0, -1)):
+            session = await self._load(ref.decode("latin-1"))
+            if session is None:
+                await self._redis.zrem(key, ref)
+            else:
+                living.append(session)
+        return living
 
     async def _end(self, refs: tuple[str, ...], browser: str) -> None:
         now = self._clock()

@@ -34,13 +34,12 @@ BROWSER_LIFETIME = 30 * 86400
 RESTART_AFTER = 60  # s; a session younger than this that GitLab refuses would only be made, and refused, again
 
 HOME = Link("My workspaces", "/")
-_AGAIN = Link("Sign in again", "/")
 SIGNED_OUT = Answer(
     200,
     "signed_out",
     "You are signed out",
     "The workspaces that you had open in this browser are closed to it.",
-    action=_AGAIN,
+    action=Link("Sign in again", "/"),
 )
 
 
@@ -103,21 +102,22 @@ async def sign_out(request: web.Request) -> web.Response:
 def _sign_in_refused(request: web.Request, fault: GitLabFault, *, is_restartable: bool) -> web.Response:
     result, answer = _explain(fault)
     _record(request.app[PARTS], result, reason=fault.operator)
+    again = _onward(fault.then) if fault.then else "/auth/start"
     if isinstance(fault, SignInElsewhere) and is_restartable:
         # Tabs opened at once, before this browser had a cookie, each began under another one, and only the last
         # counts. Starting over is safe: nothing was exchanged, and the sealed way on is bound to its own browser.
-        return redirect(request, _onward(fault.then) if fault.then else "/auth/start")
-    return reply(request, answer)
+        return redirect(request, again)
+    return reply(request, replace(answer, action=Link("Sign in again", again)))
 
 
 def _explain(fault: GitLabFault) -> tuple[str, Answer]:
     match fault:
         case SignInDenied():
-            return "denied", replace(SIGN_IN_DENIED, action=_AGAIN)
+            return "denied", SIGN_IN_DENIED
         case SignInFailed():
-            return "failed", replace(SIGN_IN_FAILED, action=HOME)
+            return "failed", SIGN_IN_FAILED
         case _:
-            return "unavailable", replace(answer_fault(fault), action=_AGAIN)
+            return "unavailable", answer_fault(fault)
 
 
 def _record(parts: PortalParts, result: str, **facts: object) -> None:

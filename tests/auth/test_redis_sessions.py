@@ -220,6 +220,17 @@ async def test_one_person_has_so_many_sessions_and_no_more(pair: Pair) -> None:
     assert await pair.other.get(ref_of(other)) is not None
 
 
+async def test_sessions_that_ended_are_not_looked_at_again(pair: Pair) -> None:
+    """Or somebody who signs in and out all day would make each sign-in cost more than the one before."""
+    for number in range(10):
+        session = await pair.sign_in(JO, f"browser-{number}")
+        await pair.one.end(ref_of(session))
+    await pair.sign_in(JO)
+
+    (key,) = [key for key in await pair.raw.keys("*") if b":user:" in key]
+    assert await pair.raw.zcard(key) == 1
+
+
 async def test_a_person_signs_out_everywhere(pair: Pair) -> None:
     """In every browser, at whichever gateway, and nobody else."""
     other = await pair.sign_in(EVE, "another browser")

@@ -413,6 +413,22 @@ async def test_declining_is_a_page_of_its_own(world: World, browser: Browser) ->
     assert world.metric("sign_ins_total", result="denied") == 1
 
 
+@pytest.mark.parametrize("failure", ["declined", "GitLab away", "used before"])
+async def test_a_sign_in_that_failed_can_be_tried_again(world: World, browser: Browser, failure: str) -> None:
+    """By a link that leads to where the person wanted to be."""
+    to = world.target()
+    started = await browser.get(f"/auth/start?to={to}")
+    callback = await world.approve(started.location, world.jo, "deny" if failure == "declined" else "")
+    if failure == "GitLab away":
+        world.gitlab.switches[Endpoint.TOKEN].fault = Fault.UNAVAILABLE
+    if failure == "used before":
+        await browser.get(callback)
+    page = await browser.get(callback)
+
+    assert page.status >= 400
+    assert f'href="/auth/start?to={to}">Sign in again</a>' in page.body
+
+
 async def test_a_planted_session_does_not_survive_sign_in(world: World, browser: Browser) -> None:
     """Session fixation: a made-up id is ignored, another person's session ends, and the id is new."""
     async with world.browser() as attacker:
