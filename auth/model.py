@@ -207,7 +207,7 @@ class GitLabFault(Exception):
         super().__init__(operator)
         self.operator = operator
         self.then = ""
-        """Where the sign-in that failed would have led, where that is known: as sealed as it came, so safe to follow."""
+        """Where the sign-in that failed would have led, if that is known: sealed as it came, so safe to follow."""
 
 
 class GitLabUnavailable(GitLabFault):
