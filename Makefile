@@ -2,13 +2,14 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh test-image bench-http bench-ssh lint image requirements.txt clean
+.PHONY: help demo test test-openssh test-transfers test-image bench-http bench-ssh lint image requirements.txt clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo   a gateway with a stand-in GitLab and workspaces, on this machine; needs python3 and PyPI'
 	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
 	@echo 'make test-openssh  the tests of OpenSSH itself and ssh-audit, through the gateway; about ten minutes, root, Debian'
+	@echo 'make test-transfers  large copies over SSH with the programs people use; about twenty minutes, root, Debian'
 	@echo 'make test-image  the steps of the Dockerfile in a scratch root, and what runs in it; two minutes, root, Debian'
 	@echo 'make image  the container image, by docker, podman or buildah; IMAGE=name:tag names it'
 	@echo 'make requirements.txt  renews the wheels that the image pins by hash'
@@ -24,12 +25,16 @@ demo: .venv/.installed-demo
 test: .venv/.installed-dev
 	@.ci/debian-packages
 	@$(MAKE) --no-print-directory lint
-	@$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/openssh --ignore=tests/image
+	@$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/openssh --ignore=tests/transfers --ignore=tests/image
 
 # One script at a time to each of four workers, the longest first: most of them mostly sleep.
 test-openssh: .venv/.installed-dev .venv/.installed-openssh
 	@.ci/debian-packages openssh
 	@$(PYTHON) -m pytest tests/openssh --numprocesses=4 --maxschedchunk=1
+
+test-transfers: .venv/.installed-dev
+	@.ci/debian-packages transfers
+	@$(PYTHON) -m pytest tests/transfers --verbose
 
 # The steps of a scratch root take longer than any other test, and more so where others work.
 test-image: .venv/.installed-dev

@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 import os
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -131,17 +132,24 @@ class Gateway:
         home = str(self.folder)
         return {"PATH": os.environ["PATH"], "HOME": home, "SSH_ASKPASS": str(script), "SSH_ASKPASS_REQUIRE": "force"}
 
+    def command_line(self, *args: str) -> str:
+        """`ssh <args>` for a shell, with the destination before the command, which is the last argument."""
+        *options, command = args
+        return shlex.join(("ssh", *self.options, *options, f"{WORKSPACE}@{LOOPBACK}", command))
+
     async def ssh(self, *args: str, stdin: bytes = b"", user: str = WORKSPACE, token: str = TOKEN) -> Done:
         """`ssh <args>`: options first; the destination is put before the command, which is the last argument."""
         *options, command = args
         destination = f"{user}@{LOOPBACK}"
         return await self.run("ssh", *self.options, *options, destination, command, stdin=stdin, token=token)
 
-    async def run(self, *argv: str, stdin: bytes = b"", token: str = TOKEN, **environment: str) -> Done:
+    async def run(
+        self, *argv: str, stdin: bytes = b"", token: str = TOKEN, patience: float = PATIENCE, **environment: str
+    ) -> Done:
         async with self.start(*argv, token=token, **environment) as program:
             if not stdin and program.stdin is not None:
                 program.stdin.close()  # uvloop does not write, not even nothing, to a program that has ended
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 out, err = await program.communicate(stdin or None)
             return Done(program.returncode or 0, out, err.decode())
 
@@ -178,6 +186,19 @@ class Gateway:
             yield program
 
     @asynccontextmanager
+    async def mount(self, place: Path) -> AsyncIterator[None]:
+        """The workspace's home in this folder; who waits for it must not be the loop, on which the gateway runs."""
+        async with self.start("sshfs", "-f", *self.options, f"{WORKSPACE}@{LOOPBACK}:", str(place)) as program:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    while not _is_mounted(place):
+                        assert program.returncode is None
+                        await asyncio.sleep(0.02)
+                yield
+            finally:
+                await self.run("umount", "--lazy", str(place))
+
+    @asynccontextmanager
     async def connect(self, **options: Any) -> AsyncIterator[asyncssh.SSHClientConnection]:
         """asyncssh's client, for what OpenSSH's cannot be made to do."""
         settings: dict[str, Any] = {
@@ -192,6 +213,11 @@ class Gateway:
         port = options.pop("port", self.door.port)
         async with asyncssh.connect(LOOPBACK, port, **{**settings, **options}) as connection:
             yield connection
+
+
+def _is_mounted(place: Path) -> bool:
+    """Asks the kernel, and nothing of what is mounted."""
+    return f" {place} fuse" in Path("/proc/mounts").read_text()
 
 
 class Peer:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.demo.sshd import WorkspaceSshd
-from tests.gateway.ssh.conftest import LOOPBACK, WORKSPACE, Gateway
+from tests.gateway.ssh.conftest import LOOPBACK, WORKSPACE, Done, Gateway
 
 MEBIBYTE = 1024 * 1024
+CIPHERS = pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "aes128-ctr"], ids=["gcm", "ctr"])
 
 
 async def test_stdout_of_a_command_is_exactly_its_output_and_stderr_is_silent(gateway: Gateway) -> None:
@@ -30,6 +31,14 @@ async def test_a_client_that_learns_host_keys_finds_no_bad_signature(gateway: Ga
 @pytest.mark.parametrize(("command", "code"), [("exit 3", 3), ("exit 255", 255), ("no-such-command", 127), ("true", 0)])
 async def test_the_exit_status_is_that_of_the_command(gateway: Gateway, command: str, code: int) -> None:
     assert (await gateway.ssh(command)).code == code
+
+
+async def test_short_commands_one_after_the_other_each_say_their_own(gateway: Gateway) -> None:
+    control = f"{gateway.folder}/control"
+    async with gateway.listen("-M", "-S", control):
+        done = [await gateway.ssh("-S", control, f"echo {n}; echo no {n} >&2; exit {n}") for n in range(25)]
+
+    assert done == [Done(n, f"{n}\n".encode(), f"no {n}\n") for n in range(25)]
 
 
 async def test_stdout_and_stderr_arrive_apart(gateway: Gateway) -> None:
@@ -52,7 +61,7 @@ async def test_a_command_that_is_no_utf_8_arrives_byte_for_byte(gateway: Gateway
 
 async def test_a_terminal_has_the_size_of_the_clients(gateway: Gateway) -> None:
     done = await gateway.run(
-        *("script", "-qec", f"stty rows 33 cols 77; {_joined(gateway, '-tt', 'stty size; tty')}", "/dev/null"),
+        *("script", "-qec", f"stty rows 33 cols 77; {gateway.command_line('-tt', 'stty size; tty')}", "/dev/null"),
         TERM="xterm",
     )
 
@@ -83,7 +92,7 @@ async def test_a_signal_reaches_the_command_and_its_end_by_it_reaches_the_client
 
 
 async def test_a_reader_that_leaves_ends_the_writer_at_once(gateway: Gateway) -> None:
-    done = await gateway.run("sh", "-c", f"{_joined(gateway, 'yes')} | head -1")
+    done = await gateway.run("sh", "-c", f"{gateway.command_line('yes')} | head -1")
 
     assert done.out == b"y\n"
 
@@ -135,6 +144,17 @@ async def test_rsync_copies_a_tree_and_the_second_time_nothing(gateway: Gateway,
     assert _content(sshd.home / "tree/deep/a") == b"a" * 70_000
 
 
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="sshfs needs /dev/fuse, which this machine does not have")
+async def test_a_folder_of_the_workspace_is_mounted(gateway: Gateway, sshd: WorkspaceSshd) -> None:
+    place, data = gateway.folder / "mounted", os.urandom(300_000)
+    place.mkdir()
+    async with gateway.mount(place):
+        await asyncio.to_thread((place / "there").write_bytes, data)
+        assert _content(sshd.home / "there") == data
+        (sshd.home / "back").write_bytes(data[::-1])
+        assert await asyncio.to_thread((place / "back").read_bytes) == data[::-1]
+
+
 async def test_git_clones_and_pushes(gateway: Gateway) -> None:
     await gateway.ssh("git init -q --bare repo.git")
     identity = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -150,11 +170,12 @@ async def test_git_clones_and_pushes(gateway: Gateway) -> None:
     assert b"refs/heads/" in done.out
 
 
-async def test_fifty_mebibytes_arrive_intact_in_both_directions(gateway: Gateway) -> None:
-    data = os.urandom(50 * MEBIBYTE)
+@CIPHERS
+async def test_many_mebibytes_arrive_intact_in_both_directions(gateway: Gateway, cipher: str) -> None:
+    data = os.urandom(40 * MEBIBYTE)
     up, down = await asyncio.gather(
-        gateway.ssh("sha256sum", stdin=data),
-        gateway.ssh(f"head -c {len(data)} /dev/urandom > random; sha256sum random >&2; cat random"),
+        gateway.ssh("-c", cipher, "sha256sum", stdin=data),
+        gateway.ssh("-c", cipher, f"head -c {len(data)} /dev/urandom > random; sha256sum random >&2; cat random"),
     )
 
     assert up.out.split()[0].decode() == hashlib.sha256(data).hexdigest()
@@ -162,26 +183,24 @@ async def test_fifty_mebibytes_arrive_intact_in_both_directions(gateway: Gateway
     assert down.err.split()[0] == hashlib.sha256(down.out).hexdigest()
 
 
-async def test_keys_are_changed_many_times_during_transfers_that_cross(gateway: Gateway) -> None:
+@CIPHERS
+async def test_keys_are_changed_many_times_during_transfers_that_cross(gateway: Gateway, cipher: str) -> None:
     data = os.urandom(3 * MEBIBYTE)
-    done = await gateway.ssh("-v", "-o", "RekeyLimit=64K", "cat", stdin=data)
+    done = await gateway.ssh("-c", cipher, "-v", "-o", "RekeyLimit=64K", "cat", stdin=data)
 
     assert done.out == data
     assert done.err.count("rekey") > 20
 
 
-async def test_a_slow_reader_gets_every_byte(gateway: Gateway) -> None:
+@CIPHERS
+async def test_a_slow_reader_gets_every_byte(gateway: Gateway, cipher: str) -> None:
     size = 12 * MEBIBYTE
     slowly = "python3 -c 'import os,time\nn=0\nwhile b:=os.read(0,1<<18):\n n+=len(b); time.sleep(.005)\nprint(n)'"
-    done = await gateway.run("sh", "-c", f"{_joined(gateway, f'head -c {size} /dev/zero')} | {slowly}")
+    done = await gateway.run(
+        "sh", "-c", f"{gateway.command_line('-c', cipher, f'head -c {size} /dev/zero')} | {slowly}"
+    )
 
     assert int(done.out) == size
-
-
-def _joined(gateway: Gateway, *args: str) -> str:
-    """The ssh command line for a shell; the last argument is the remote command."""
-    *options, command = args
-    return " ".join(("ssh", *gateway.options, *options, f"{WORKSPACE}@{LOOPBACK}", f'"{command}"'))
 
 
 def _content(path: Path) -> bytes:
