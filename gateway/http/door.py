@@ -103,10 +103,14 @@ class HttpDoor:
         self._sweeper.cancel()
         for connection in self._connections:
             connection.abort()
-        for tunnel in self._tunnels:
-            tunnel.abort()
+        tunnels = tuple(self._tunnels)
+        for tunnel in tunnels:
+            tunnel.go_away()
         self._pool.close()
         await self._connections.wait_empty()
+        await asyncio.sleep(0)  # what was written leaves when the loop comes round
+        for tunnel in tunnels:
+            tunnel.abort()
         # The tasks have nothing to do with why we close, so no exception goes to them.
         await self._tasks.__aexit__(None, None, None)
 

@@ -14,7 +14,9 @@ KEEPALIVE_IDLE = 30  # seconds before the first probe: below the idle limits of 
 KEEPALIVE_INTERVAL = 10
 KEEPALIVE_PROBES = 4  # so an end that vanished is noticed after 70 s
 FLUSH_SECONDS = 60  # for an end that has yet to take what the other one said before it left; as a body may take
-_POLICY_VIOLATION = b"\x88\x02\x03\xf0"  # a close frame with the code 1008 (RFC 6455, sections 5.5.1 and 7.4.1)
+# Close frames with the codes 1001 and 1008 (RFC 6455, sections 5.5.1 and 7.4.1)
+_GOING_AWAY = b"\x88\x02\x03\xe9"
+_POLICY_VIOLATION = b"\x88\x02\x03\xf0"
 
 
 class _End(asyncio.Protocol):
@@ -101,14 +103,21 @@ class Tunnel:
 
     def revoke(self) -> None:
         """Close both ends now: with the code 1008 where the client is between two frames, else without a word."""
-        if self._closed is None:
-            return
-        self.is_revoked = True
+        if self._closed is not None:
+            self.is_revoked = True
+            self._part(_POLICY_VIOLATION)
+
+    def go_away(self) -> None:
+        """The same because the gateway ends, with the code 1001: a client may connect again at once."""
+        if self._closed is not None:
+            self._part(_GOING_AWAY)
+
+    def _part(self, word: bytes) -> None:
         client = self._client.transport
         if self._workspace.frames.is_between and not client.get_write_buffer_size():
-            client.write(_POLICY_VIOLATION)
+            client.write(word)
         else:
-            client.abort()  # what it has not read yet is not for it any more
+            client.abort()  # what it has not read yet is not for it any more, or could not be told from a last word
         self.close()
 
     def close(self) -> None:

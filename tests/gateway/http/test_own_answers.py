@@ -44,7 +44,10 @@ ANSWERS = {
     "unknown host": (request(host="nobody.dev"), 404),
     "sign-in needed": (request(host="3000-secret.ws.example.dev"), 401),
     "nothing listens": (request(), 502),
-    "no host": (b"GET / HTTP/1.1\r\nAccept: */*\r\n\r\n", 400),
+    "stopped": (request(host="3000-stopped.ws.example.dev"), 503),
+    "a bug of ours": (request(host="3000-cursed.ws.example.dev"), 500),
+    "in circles": (request(*["CDN-Loop: ws.example.dev"] * 3), 508),
+    "no host": (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", 400),
     "no HTTP": (b"GET / HTTP/9\r\n\r\n", 400),
     "coding": (request("Transfer-Encoding: br, chunked", method="POST"), 501),
     "expectation": (request("Expect: miracles"), 417),
@@ -54,18 +57,26 @@ ANSWERS = {
 }
 
 
+@pytest.mark.parametrize("kind", ["text/html", "application/json", "text/plain"])
 @pytest.mark.parametrize(("raw", "status"), ANSWERS.values(), ids=ANSWERS)
-async def test_every_answer_can_be_told_and_traced(world: World, raw: bytes, status: int) -> None:
-    """Its own mark, a request id that the log knows too, and no cache may keep it."""
+async def test_every_answer_can_be_told_and_traced(world: World, raw: bytes, status: int, kind: str) -> None:
+    """In the form that is asked for: its own mark, a request id that the log knows too, and no cache may keep it."""
     await world.add(None)
+    await world.add(None, name="stopped", state=WorkspaceState.STOPPED)
+    await world.add(None, name="cursed")
+    world.curse("cursed")
     reader, writer = await world.connect()
 
-    writer.write(raw)
+    start, end, rest = raw.partition(b"\r\n")
+    writer.write(start + end + f"Accept: {kind}\r\nSec-Fetch-Mode: cors\r\n".encode() + rest)
     got = await read_response(reader)
-    told = json.loads(got.body)
 
-    assert got.status == status
-    assert (got.code.decode(), got.one(b"x-request-id").decode()) == (told["error"], told["request_id"])
+    told_kind = kind if b" HTTP/1.1\r\n" in raw else "application/json"  # nothing behind such a line is read
+    assert (got.status, got.one(b"content-type").split(b";")[0]) == (status, told_kind.encode())
+    assert got.one(b"x-request-id") in got.body
+    if told_kind == "application/json":
+        told = json.loads(got.body)
+        assert (got.code.decode(), got.one(b"x-request-id").decode()) == (told["error"], told["request_id"])
     assert got.one(b"cache-control") == b"no-store"
     assert got.one(b"x-content-type-options") == b"nosniff"
     assert got.one(b"referrer-policy") == b"no-referrer"
@@ -86,6 +97,26 @@ async def test_request_ids_are_in_the_log(world: World) -> None:
     logged = [json.loads(line)["request_id"] for line in world.log.getvalue().splitlines()]
     assert logged == [workspace.request.one(b"x-request-id").decode(), got.one(b"x-request-id").decode()]
     assert len(set(logged)) == 2
+
+
+@pytest.mark.parametrize(
+    ("trusted", "lines", "client"),
+    [
+        ("10.0.0.0/8", ["X-Forwarded-For: 1.2.3.4"], "127.0.0.1"),
+        ("127.0.0.0/8", ["X-Forwarded-For: 1.2.3.4, 203.0.113.9"], "203.0.113.9"),
+        ("127.0.0.0/8", ["X-Forwarded-For: 1.2.3.4", "X-Forwarded-For: 203.0.113.9, 127.0.0.2"], "203.0.113.9"),
+        ("127.0.0.0/8", ["Forwarded: for=1.2.3.4", "X-Real-IP: 1.2.3.4", "X_Forwarded_For: 1.2.3.4"], "127.0.0.1"),
+    ],
+)
+async def test_a_client_does_not_choose_the_address_it_is_logged_with(
+    trusted: str, lines: list[str], client: str
+) -> None:
+    """It is the last one that nobody vouches for, however many lines a client puts before it."""
+    async with open_world(trusted_proxies=trusted) as world:
+        await world.ask(*lines, host="nobody.dev")
+        (line,) = world.log.getvalue().splitlines()
+
+    assert json.loads(line)["client"] == client
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json", "text/plain"])

@@ -47,6 +47,7 @@ REFUSED = {
     "bare LF": b"GET / HTTP/1.1\nHost: " + HOST.encode() + b"\n\n" + EVIL,
     "bare LF in a field": request("A: b\nX-Evil: 1"),
     "bare CR in a field": request("A: b\rX-Evil: 1"),
+    "CR CR after a field": b"GET / HTTP/1.1\r\nHost: " + HOST.encode() + b"\r\rX-Evil: 1\r\n\r\n",
     "folded": request("A: b", " c"),
     "folded Host": b"GET / HTTP/1.1\r\nHost:\r\n " + HOST.encode() + b"\r\n\r\n",
     "space before colon": request("Content-Length : 5"),
@@ -173,6 +174,9 @@ async def test_endless_extension_ends_the_request(world: World) -> None:
 ACCEPTED = {
     "length": (post("Content-Length: 5", body=b"hello"), b"hello"),
     "length on GET": (request("Content-Length: 5", body=b"hello"), b"hello"),
+    "empty lines before": (b"\r\n\r\n" + post("Content-Length: 5", body=b"hello"), b"hello"),
+    "CR CR before": (b"\r\r" + post("Content-Length: 5", body=b"hello"), b"hello"),
+    "length on PATCH": (request("Content-Length: 5", method="PATCH", body=b"hello"), b"hello"),
     "length on DELETE": (request("Content-Length: 5", method="DELETE", body=b"hello"), b"hello"),
     "length on OPTIONS": (request("Content-Length: 5", method="OPTIONS", body=b"hello"), b"hello"),
     "no length": (post(), b""),

@@ -96,7 +96,8 @@ async def test_host_is_read_as_dns_reads_it(world: World, host: str) -> None:
     [
         "", " ", "a b", "a\tb", f"{HOST}..", f"{HOST}:99999", f"{HOST}:x", f"{HOST}:", f"user@{HOST}", f"{HOST}/",
         "_a.ws.example.dev", "3000%2dapple.ws.example.dev", f"{HOST},{HOST}", "[::1", "a" * 64 + ".dev",
-        "a." * 127 + "dev", "-a.dev", "é.ws.example.dev", f"{HOST}\\0.evil", "3000-apple。ws.example.dev",
+        "a." * 127 + "dev", "-a.dev", "é.ws.example.dev", f"{HOST}\\0.evil", f"{HOST}\0.evil", f"{HOST}\x0b",
+        "3000-apple。ws.example.dev",
     ],
 )  # fmt: skip
 async def test_host_that_is_no_name_is_refused(world: World, host: str) -> None:
@@ -107,6 +108,15 @@ async def test_host_that_is_no_name_is_refused(world: World, host: str) -> None:
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"\r\nConnection: close\r\n" in answer
+
+
+async def test_name_below_a_workspace_is_nobody_s(world: World) -> None:
+    """It lies in no zone, and no workspace hears of it."""
+    workspace = Workspace()
+    await world.add(workspace)
+
+    assert (await world.ask(host=f"a.{HOST}")).code == b"unknown_host"
+    assert not workspace.requests
 
 
 @pytest.mark.parametrize("host", [f"{HOST}.evil.dev", "127.0.0.1", "[::1]", "localhost", "xn--9ca.evil.dev"])

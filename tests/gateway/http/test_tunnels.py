@@ -391,11 +391,16 @@ async def test_vanished_peers_are_noticed_by_the_kernel(world: World) -> None:
     assert {sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) for sock in sockets} == {30}
 
 
-async def test_open_tunnels_end_with_the_door() -> None:
-    """A drain waits for them; the end of the door does not."""
+@pytest.mark.parametrize(
+    ("said", "last"),
+    [(b"", b"\x88\x02\x03\xe9"), (b"\x82\x02hi", b"\x88\x02\x03\xe9"), (b"\x82\x05h", b""), (b"\x88\x02\x0f\xa0", b"")],
+    ids=["silent", "between frames", "within a frame", "closed already"],
+)
+async def test_open_tunnels_end_with_the_door(said: bytes, last: bytes) -> None:
+    """A drain waits for them; the end of the door does not, and says 1001 where that can be told from a frame."""
     async with AsyncExitStack() as stack:
         async with open_world() as world:
-            await world.add(answering(ACCEPT, b""))
+            await world.add(answering(ACCEPT + said, b""))
             reader, writer = await asyncio.open_connection("127.0.0.1", world.door.port)
             stack.callback(writer.close)
             writer.write(ASK)
@@ -404,5 +409,5 @@ async def test_open_tunnels_end_with_the_door() -> None:
             await world.door.drain(0.05)
             assert world.metric("http_tunnels") == 1
 
-        assert await reader.read() == b""
+        assert await reader.read() == said + last
         assert world.metric("http_tunnels") == 0
