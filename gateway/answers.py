@@ -206,6 +206,14 @@ SIGN_IN_DENIED = Answer(
 )
 
 
+def head_too_large(size: int, fields: int) -> Answer:
+    """431 that says how much would be accepted."""
+    return replace(
+        HEAD_TOO_LARGE,
+        text=f"Its address and header fields may have {size // 1024} KiB together, in {fields} lines at most.",
+    )
+
+
 def interstitial(url: str) -> Answer:
     """What a stranger reads before the first visit of a public port."""
     return Answer(

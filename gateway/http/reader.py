@@ -9,7 +9,7 @@ from typing import Protocol
 import httptools
 
 from config.settings import HttpSettings
-from gateway.answers import BAD_REQUEST, HEAD_TOO_LARGE, Answer
+from gateway.answers import BAD_REQUEST, Answer, head_too_large
 from gateway.http.headers import Field, Refused, RequestHead, head_size, parse_request
 from gateway.http.request_line import RequestLine
 
@@ -126,7 +126,7 @@ class RequestReader:
 
     def _parse_head(self) -> RequestHead:
         if head_size(self._fields) + len(self._target) > self._head_bytes or len(self._fields) > self._head_fields:
-            raise Refused(HEAD_TOO_LARGE, "request head too large")
+            raise Refused(self._too_large, "request head too large")
         parser = self._parser
         return parse_request(
             parser.get_method(),
@@ -141,7 +141,11 @@ class RequestReader:
         self._overhead = 0 if self._has_progressed else self._overhead + size
         self._has_progressed = False
         if self._overhead > self._head_bytes and (self.in_head or self._head is not None):
-            self._refuse(HEAD_TOO_LARGE, "request head or trailers too large")
+            self._refuse(self._too_large, "request head or trailers too large")
+
+    @property
+    def _too_large(self) -> Answer:
+        return head_too_large(self._head_bytes, self._head_fields)
 
     def _refuse(self, answer: Answer, reason: str) -> None:
         if self._is_stopped:

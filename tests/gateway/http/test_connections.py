@@ -182,6 +182,16 @@ async def test_head_at_the_limit_passes(world: World, count: int) -> None:
     assert len(workspace.request.one(b"cookie")) >= 60_000
 
 
+async def test_head_beyond_the_limit_is_told_the_limit() -> None:
+    """As it is set, so that whoever meets it knows what to ask for."""
+    async with open_world(head_bytes=8192, head_fields=50) as strict:
+        for line in ["A: b"] * 51, ["A: " + "b" * 9000]:
+            got = await strict.ask(*line, "Accept: text/plain")
+
+            assert got.status == 431
+            assert b" 8 KiB together, in 50 lines at most." in got.body
+
+
 @pytest.mark.parametrize("part", [b"A: b\r\n", b"x" * 1000], ids=["fields", "one field"])
 async def test_endless_head_is_refused(world: World, part: bytes) -> None:
     """It is answered when it is too large, not when it ends."""
