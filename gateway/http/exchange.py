@@ -204,7 +204,7 @@ class Exchange:
             timed_out = exc.failure is DialFailure.TIMEOUT
             route = forward.route
             if exc.failure in _NO_ROOM:
-                self.reply(_NO_ROOM[exc.failure])
+                self.reply(_NO_ROOM[exc.failure] if route else FULL)
             elif route is not None and route.workspace.state is WorkspaceState.STOPPED:
                 self._follow(self._plane.gate.start_pages.offer(self.head, forward))
             else:

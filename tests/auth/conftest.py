@@ -18,16 +18,9 @@ from config.settings import AuthSettings, SessionSettings, VisibilitySettings
 from gateway.demo.gitlab import StandInGitLab
 from gateway.demo.gitlab_model import GitLabUser, GitLabWorkspace
 from gateway.demo.gitlab_state import GitLabState
+from tests.clock import Clock
 
 CALLBACK = "https://portal.zone.test/auth/callback"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

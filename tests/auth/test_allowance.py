@@ -6,13 +6,7 @@ from hypothesis import strategies as st
 
 from auth import allowance as module
 from auth.allowance import Allowance
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

@@ -11,19 +11,12 @@ from auth import grants as module
 from auth.grants import CODE_LIFETIME, GRANT_LIFETIME, TARGET_LIFETIME, Grants, new_nonce, nonce_hash
 from auth.model import EntryCode, Grant, Target, Visibility
 from auth.seal import Sealer
+from tests.clock import Clock
 
 TARGET = Target("3000-a.zone.test", "https://3000-a.zone.test/x?y=%20+é", nonce_hash("n"))
 CODE = EntryCode(
     "id-1", TARGET.host, TARGET.url, TARGET.nonce_hash, "993", "uid-1", 7, "jo", "ref-1", Visibility.PRIVATE
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -17,19 +17,12 @@ from auth.redis_sessions import RedisSessions, open_redis_sessions
 from auth.seal import Sealer
 from auth.sessions import session_ref
 from config.settings import SessionSettings
+from tests.clock import RunningClock
 from tests.redis_server import RedisServer, run_redis
 
 JO, EVE = User(7, "jo"), User(8, "eve", external=True)
 TOKENS = Tokens(SecretStr("access-token"), SecretStr("refresh-token"), 2e9)
 KEY = SecretStr("a signing key for tests")
-
-
-@dataclass
-class Clock:
-    ahead: float = 0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
 
 
 @dataclass
@@ -39,7 +32,7 @@ class Pair:
     server: RedisServer
     one: RedisSessions
     other: RedisSessions
-    clock: Clock
+    clock: RunningClock
     raw: Redis
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -53,7 +46,7 @@ class Pair:
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    clock = Clock()
+    clock = RunningClock()
     async with run_redis() as server, AsyncExitStack() as stack:
         settings = SessionSettings(store=server.url)
         opened = [

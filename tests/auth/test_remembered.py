@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from auth.remembered import Remembered
+from tests.clock import Clock
 
 
 class Oracle:
@@ -22,13 +23,6 @@ class Oracle:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def remembered(clock: Clock, size: int = 10) -> Remembered[str, str]:

@@ -10,17 +10,10 @@ from auth.grants import GRANT_LIFETIME
 from auth.model import Tokens, User
 from auth.sessions import MemorySessions, session_ref
 from config.settings import SessionSettings
+from tests.clock import Clock
 
 USER = User(7, "jo")
 TOKENS = Tokens(SecretStr("access-secret"), SecretStr("refresh-secret"), 1e12)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

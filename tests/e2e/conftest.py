@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from playwright.async_api import BrowserContext, async_playwright
 from config.settings import Section
 from gateway.demo.world import SITE_PORT, ZONE, OpenWorld, Ports, free_ports, open_world
 from gateway.telemetry import open_log
+from tests.clock import RunningClock
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -37,22 +37,12 @@ CLIENT_SECRET = "a-client-secret-that-nobody-may-read"
 
 
 @dataclass
-class Clock:
-    """The real time, and as much more as a test wants."""
-
-    ahead: float = 0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
-
-
-@dataclass
 class Demo:
     """The demo while it runs, and everything it has logged."""
 
     world: OpenWorld
     log: io.StringIO
-    clock: Clock = field(default_factory=Clock)
+    clock: RunningClock = field(default_factory=RunningClock)
 
     def address(self, path: str = "/", *, port: int = SITE_PORT, name: str = "") -> str:
         """An address on a port of ada's running workspace, or of another one."""
@@ -95,7 +85,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @asynccontextmanager
 async def open_demo(certificate: Certificate | None = None, **sections: Section) -> AsyncIterator[Demo]:
     """The demo on free ports, over TLS with a certificate, with other settings where some are given."""
-    log, clock = io.StringIO(), Clock()
+    log, clock = io.StringIO(), RunningClock()
     files = (certificate.chain, certificate.key) if certificate else None
     async with open_world(free_ports(), open_log("debug", log), clock, sections, files) as world:
         yield Demo(world, log, clock)

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,16 +19,7 @@ from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.world import SITE_PORT, OpenWorld, free_ports, open_world
 from gateway.http.streams import Streams
 from gateway.telemetry import open_log
-
-
-@dataclass
-class Clock:
-    """The real time, and as much more as a test wants."""
-
-    ahead: float = 0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
+from tests.clock import RunningClock
 
 
 @dataclass
@@ -37,7 +27,7 @@ class Live:
     """The demo while it runs."""
 
     world: OpenWorld
-    clock: Clock
+    clock: RunningClock
     log: io.StringIO
     browsers: list[Browser] = field(default_factory=list)
 
@@ -118,7 +108,7 @@ class Live:
 @asynccontextmanager
 async def open_live(**sections: Section) -> AsyncIterator[Live]:
     """The demo on free ports, with other settings where some are given."""
-    clock, log = Clock(), io.StringIO()
+    clock, log = RunningClock(), io.StringIO()
     async with open_world(free_ports(), open_log("debug", log), clock, sections) as world:
         yield Live(world, clock, log)
 

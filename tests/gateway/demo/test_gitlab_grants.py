@@ -20,18 +20,11 @@ from gateway.demo.gitlab_grants import (
     missing,
 )
 from gateway.demo.gitlab_tokens import Refusal, Token, TokenStore, digest
+from tests.clock import Clock
 
 CALLBACK = "https://portal.example.com/auth/callback"
 VERIFIER = "v" * 43
 S256 = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -5,19 +5,12 @@ from datetime import UTC, date, datetime
 import pytest
 
 from gateway.demo.gitlab_tokens import OAUTH_LIFETIME, Refusal, Token, TokenStore
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 12, 30, 12, tzinfo=UTC).timestamp()
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(datetime(2026, 12, 30, 12, tzinfo=UTC).timestamp())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead, parse_request
 from gateway.http.recall import HELD_MAX, Recall
 from gateway.http.upstream import Origin
+from tests.clock import Clock
 
 HOST = b"3000-apple.ws.example.dev"
 GRANT = Grant(HOST.decode(), "1", "uid", 7, "ada", "ref", Visibility.PRIVATE, issued=1000, expires=1600)
@@ -22,15 +23,6 @@ def request(
     """A request of the browser that holds the grant."""
     head = [(b"Host", HOST), (b"Cookie", cookie), *fields]
     return parse_request(method, target, "1.1", head, keep_alive=True)
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ from routing.discovery import RoutingRules, derive_claim
 from routing.model import ClaimChanged, ServicePort, WorkspaceService
 from routing.table import RouteTable
 from routing.visibility_store import RouteFileVisibility
+from tests.clock import Clock
 
 PORTAL = "https://portal.zone.test"
 HOST = "3000-apple.zone.test"
@@ -44,14 +45,6 @@ URL = f"https://{HOST}/a%2Fb?q=%20+1"
 NONCE = new_nonce()
 SESSION, BROWSER = "__Host-workspaces-session", "__Host-workspaces-browser"
 KNOWN = "__Host-workspaces-known"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Who guesses is kept out for a while, each time for longer, and nobody else is."""
 
 import asyncio
-from dataclasses import dataclass
 
 import pytest
 
@@ -10,19 +9,10 @@ from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh.bans import Bans
 from routing.model import Endpoint
+from tests.clock import Clock
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, TOKEN, Bench, Gateway
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
-
-
-@dataclass
-class Clock:
-    """Stands still until a test moves it."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -12,21 +12,12 @@ from config.settings import SshSettings
 from gateway.ssh import limits
 from gateway.ssh.verdicts import RememberedAccess
 from gateway.telemetry import Metrics
+from tests.clock import Clock
 from tests.gateway.ssh.conftest import PATIENCE, TOKEN, Access, Gateway
 
 TOKEN_OF_ADA = SecretStr(TOKEN)
 REFUSED = Denied("401", is_token_refused=True)
 SETTINGS = SshSettings(grant_memory=60, refusal_memory=10)
-
-
-@dataclass
-class Clock:
-    """Stands still until a test moves it."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass
