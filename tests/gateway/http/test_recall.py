@@ -28,7 +28,7 @@ def request(
 @pytest.fixture
 def clock() -> Clock:
     """At the time when the grant was given."""
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture
