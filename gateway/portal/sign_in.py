@@ -46,7 +46,7 @@ SIGNED_OUT = Answer(
 async def begin(request: web.Request, then: str) -> web.Response:
     """Send the browser to GitLab, to come back to `then`."""
     parts, limit = request.app[PARTS], request.app[SIGN_IN_LIMIT]
-    if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":  # a script cannot follow, so nothing begins
+    if not _is_person(request):
         return reply(request, limit.look(request) or sign_in_needed(f"{parts.settings.auth.portal_url}/auth/start"))
     if answer := limit.take(request):
         parts.metrics.sign_ins.labels(result="limited").inc()
@@ -97,6 +97,12 @@ async def sign_out(request: web.Request) -> web.Response:
     await parts.login.sign_out(session, everywhere=everywhere)
     parts.log.info("sign_out.finished", user_id=session.user.id, everywhere=everywhere)
     return reply(request, SIGNED_OUT, [parts.cookies.expire(parts.cookies.session)])
+
+
+def _is_person(request: web.Request) -> bool:
+    """Whether somebody can follow to GitLab: no script can, and no frame, which any page could have full of these."""
+    told = request.headers.get
+    return told("Sec-Fetch-Mode", "navigate") == "navigate" and told("Sec-Fetch-Dest", "document") == "document"
 
 
 def _sign_in_refused(request: web.Request, fault: GitLabFault, *, is_restartable: bool) -> web.Response:

@@ -87,10 +87,18 @@ async def test_a_client_cannot_say_that_it_is_somebody_else(strict: Live) -> Non
             assert page.status == 429
 
 
-async def test_a_script_begins_nothing(strict: Live) -> None:
-    """It could not follow to GitLab; the page that waits asks by one whether it is its turn."""
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"Sec-Fetch-Mode": "cors", "Accept": "application/json"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe", "Accept": "text/html"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+    ],
+    ids=["script", "frame", "image"],
+)
+async def test_what_cannot_follow_to_gitlab_begins_nothing(strict: Live, script: dict[str, str]) -> None:
+    """A page full of frames uses up nobody's sign-ins, and the page that waits can ask whether it is its turn."""
     async with strict.person() as stranger:
-        script = {"Sec-Fetch-Mode": "cors", "Accept": "application/json"}
         for _ in range(3 * BURST):
             assert (await stranger.fetch(start(strict), headers=script)).status == 401
         await flood(strict)
