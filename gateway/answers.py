@@ -59,7 +59,11 @@ TOKEN_REFUSED = Answer(
     "GitLab does not accept the token in X-Workspaces-Token, or it has neither of the scopes api and read_api.",
 )
 CROSS_SITE = Answer(
-    403, "cross_site", "Another site asked for this", "Requests from other web origins are refused on this port."
+    403,
+    "cross_site",
+    "Another site asked for this",
+    "A page of another site sent this request. What changes something is taken only from pages of the same workspace.",
+    hint="Nothing was changed. If you meant to do it, open the address yourself and do it there.",
 )
 UNKNOWN_WORKSPACE = Answer(
     404,
