@@ -38,6 +38,7 @@ _USUAL = frozenset((b"keep-alive", b"close", b"Upgrade"))  # values of Connectio
 _NO_LENGTH = frozenset((204,))  # and all of 1xx: RFC 9110, section 8.6
 _FOLD = bytes.maketrans(b"_.", b"--")
 _NAMES_MAX = 4096  # real traffic uses a few hundred field names; who invents more makes everybody learn them again
+_CONTROL = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)
 
 
@@ -187,6 +188,8 @@ def parse_response(status: int, reason: bytes, version: str, fields: list[Field]
     coding = named.get(b"transfer-encoding")
     if status < 100:
         raise BadResponse("status below 100")
+    if not reason.isalnum() and _CONTROL.search(reason):  # RFC 9112, section 4; llhttp takes all of them but CR and LF
+        raise BadResponse("control character in the reason")
     if coding is not None and (coding.lower() != b"chunked" or http10):
         raise BadResponse("transfer coding other than chunked")
     if version not in ("1.0", "1.1"):
