@@ -109,6 +109,23 @@ async def test_it_serves_is_healthy_and_drains(root: Path, image: Stage, volume:
     assert process.returncode == 0, output.decode()
 
 
+async def test_it_takes_what_gitlabs_chart_gives(root: Path, image: Stage, volume: Path) -> None:
+    """Variables from its Secret, flags behind them, and a host key that a shell has taken the last newline from."""
+    ports = free_ports()
+    configure(volume, ports)
+    told = yaml.safe_load((volume / "gateway.yaml").read_text())
+    env = {f"AUTH_{name.upper()}": text for name, text in told["auth"].items()}
+    env |= {"SSH_HOST_KEY": told["ssh"]["host_key"].rstrip(), "SSH_PORT": str(ports.ssh), "LOG_LEVEL": "info"}
+    flags = [f"-http-port={ports.http}", "--metrics-path=/metrics", f"--admin-port={ports.admin}"]
+    flags += ["--routing-file", "/mnt/routes.yaml"]
+    async with running(root, image, volume, *image.entrypoint, *flags, **env) as process:
+        await _wait_open(process)
+        async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{ports.http}/metrics") as answer:
+            probed = answer.status
+
+    assert probed == 200
+
+
 async def test_the_health_check_fails_where_nothing_answers(root: Path, image: Stage, volume: Path) -> None:
     """Else it would say nothing."""
     status, _ = await run(root, image, volume, *image.health, ADMIN_PORT="9")
