@@ -100,6 +100,14 @@ HEAD_TOO_LARGE = Answer(
     "Its header fields or its address exceed what the gateway accepts.",
     hint="Deleting this site's cookies usually helps.",
 )
+NOT_READY = Answer(
+    503,
+    "not_ready",
+    "The gateway is starting",
+    "It does not know the workspaces yet. This page asks again by itself.",
+    refresh=5,
+    retry_after=5,
+)
 NOT_IMPLEMENTED = Answer(501, "not_implemented", "Not supported", "The gateway does not know this request method.")
 INTERNAL_ERROR = Answer(500, "internal_error", "The gateway failed", "This is a fault of the gateway, not yours.")
 NOTHING_LISTENS = Answer(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from routing.hostname import InvalidTemplate, is_within, render_host
-from routing.model import Claim, Endpoint, Route, ServicePort, Workspace, WorkspaceService
+from routing.model import Claim, Endpoint, Refusal, Route, ServicePort, Workspace, WorkspaceService
 
 SSH_PORT_NAME = "ssh-server"  # GitLab's name for it (desired configuration of a workspace)
 
@@ -22,14 +22,6 @@ class RoutingRules:
     """Domains a host must lie in; empty means any."""
     ssh_port: int = 60022
     """The workspace's sshd, which is never an HTTP host."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Something a Service asked for and did not get."""
-
-    key: str
-    reason: str
 
 
 def derive_claim(service: WorkspaceService, rules: RoutingRules) -> tuple[Claim | None, tuple[Refusal, ...]]:

@@ -11,8 +11,8 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from routing.discovery import Refusal, RoutingRules, derive_claim
-from routing.model import Claim, Relisted, ServicePort, WorkspaceService, WorkspaceState
+from routing.discovery import RoutingRules, derive_claim
+from routing.model import Claim, Refusal, Relisted, ServicePort, WorkspaceService, WorkspaceState
 
 _Loader: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """In C where libyaml is there: five times as fast."""

@@ -42,7 +42,8 @@ def parse_host(value: bytes) -> str:
 def render_host(template: str, port: int) -> str:
     """The host that a template gives for a port, such as `3000-apple-bear-blue.workspaces.example.dev`.
 
-    Only `{{.port}}` is understood; an annotation is a stranger's text and never executed as a template.
+    Only `{{.port}}` is understood; an annotation is a stranger's text and never executed as a template. An address
+    is no name, so that nobody takes the hosts by which probes come.
 
     Raises:
         InvalidTemplate: for any other action, or when the result is no DNS name.
@@ -51,9 +52,12 @@ def render_host(template: str, port: int) -> str:
     if "{{" in rendered or "}}" in rendered:
         raise InvalidTemplate("only {{.port}} may stand in a host template")
     try:
-        return parse_host(rendered.encode("ascii"))
+        host = parse_host(rendered.encode("ascii"))
     except (InvalidHost, UnicodeEncodeError) as exc:
         raise InvalidTemplate("the host template renders to no DNS name") from exc
+    if host.startswith("[") or host.rpartition(".")[2].isdecimal():  # RFC 1123, section 2.1: a top label is no number
+        raise InvalidTemplate("the host template renders to an address")
+    return host
 
 
 def zone_of(host: str) -> str:

@@ -118,6 +118,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something a Service asked for and did not get."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimChanged:
     """A Service appeared or changed; its whole set of hosts is replaced."""
 
@@ -138,4 +146,15 @@ class Relisted:
     claims: tuple[Claim, ...]
 
 
-RouteChange = ClaimChanged | ClaimRemoved | Relisted
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several changes that arrived together; a large source is read in many of them, so that nobody waits long."""
+
+    changed: tuple[Claim, ...] = ()
+    removed: tuple[str, ...] = ()
+    """Keys; a key that is also in `changed` is changed."""
+    is_complete: bool = False
+    """Whether with this one the source has been read as a whole."""
+
+
+RouteChange = ClaimChanged | ClaimRemoved | Batch | Relisted

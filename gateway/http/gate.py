@@ -16,7 +16,7 @@ from auth.programs import Programs
 from auth.sessions import SessionStore
 from auth.starting import Starter
 from config.settings import Settings
-from gateway.answers import BAD_REQUEST, CROSS_SITE, LOOP_DETECTED, PROBED, UNKNOWN_HOST, UNKNOWN_WORKSPACE
+from gateway.answers import BAD_REQUEST, CROSS_SITE, LOOP_DETECTED, NOT_READY, PROBED, UNKNOWN_HOST, UNKNOWN_WORKSPACE
 from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
 from gateway.http.entrance import ENTER, RESERVED, Entrance
 from gateway.http.headers import RequestHead
@@ -92,6 +92,8 @@ class Gate:
             # Nothing of ours has such an address, and aiohttp would complain of it on standard error, query and all.
             return self._portal if head.target.isascii() else Reply(BAD_REQUEST)
         route = self._table.get_route(head.host)
+        if route is None and not self._table.synced:
+            return Reply(PROBED if head.path == self._metrics_path else NOT_READY)
         if head.target.startswith(RESERVED):
             return self._decide_reserved(head, route)
         if route is None and not self._is_in_zone(head.host):

@@ -31,6 +31,7 @@ from routing.model import Workspace
 
 TOO_MANY = "Too many connections"
 FAILED = "The gateway failed, try again"
+NOT_READY = "The gateway is starting and does not know the workspaces yet, try again"
 
 _GUESSES = frozenset(("token_refused", "denied", "bad_signature"))  # what is refused to whoever tries tokens or names
 _DISCONNECT_CODES = range(1, 16)  # RFC 4253 section 11.1; a metric takes no number of a peer's invention
@@ -41,6 +42,9 @@ _LOGGED_NAME = 64  # characters of a user name that a log line shows: a valid on
 
 class WorkspaceDirectory(Protocol):
     """Knows the workspaces by the name people type as the SSH user name."""
+
+    synced: bool
+    """Whether it knows all workspaces there are."""
 
     def get_workspace(self, name: str) -> Workspace | None: ...
 
@@ -139,6 +143,8 @@ class Connection(asyncssh.SSHServer):
     def begin_auth(self, username: str) -> bool:
         if self._name is not None:  # asyncssh calls this for a first name and for every other one
             raise asyncssh.DisconnectError(asyncssh.DISC_PROTOCOL_ERROR, "Change of user name is not allowed")
+        if not self._directory.synced:
+            raise asyncssh.DisconnectError(asyncssh.DISC_SERVICE_NOT_AVAILABLE, NOT_READY)
         self._name = username
         if _WORKSPACE_NAME.fullmatch(username):
             self._workspace = self._directory.get_workspace(username)

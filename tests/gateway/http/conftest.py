@@ -31,7 +31,7 @@ from gateway.http.record import Recorder
 from gateway.http.upstream import Origin
 from gateway.telemetry import Metrics, open_log
 from routing.discovery import RoutingRules, derive_claim
-from routing.model import ClaimChanged, ClaimRemoved, Route, ServicePort, WorkspaceService, WorkspaceState
+from routing.model import ClaimChanged, ClaimRemoved, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState
 from routing.table import RouteTable
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -293,6 +293,7 @@ async def open_world(chosen: Settings | None = None, **http: Any) -> AsyncIterat
     async with AsyncExitStack() as stack:
         gitlab = PlayedGitLab(await stack.enter_async_context(aiohttp.ClientSession()))
         sealer, sessions, table = Sealer([chosen.auth.signing_key]), MemorySessions(SessionSettings()), RouteTable()
+        table.apply(Relisted(()))
         policy, cookies, grants = CursedPolicy(gitlab, VisibilitySettings()), Cookies(secure=True), Grants(sealer)
         login = Login(chosen.auth, gitlab, sealer, sessions)
         gate = Gate(

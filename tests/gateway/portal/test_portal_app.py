@@ -34,7 +34,7 @@ from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
 from gateway.telemetry import Metrics, open_log
 from routing.discovery import RoutingRules, derive_claim
-from routing.model import ClaimChanged, ServicePort, WorkspaceService
+from routing.model import ClaimChanged, Relisted, ServicePort, WorkspaceService
 from routing.table import RouteTable
 from routing.visibility_store import RouteFileVisibility
 from tests.clock import Clock
@@ -157,6 +157,7 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     clock, table, log = Clock(), RouteTable(), io.StringIO()
+    table.apply(Relisted(()))
     state = GitLabState(clock)
     gitlab = StandInGitLab(state)
     client_id, secret = gitlab.register_application(f"{PORTAL}/auth/callback")

@@ -40,6 +40,7 @@ class Directory:
     """The workspaces there are."""
 
     workspaces: dict[str, Workspace] = field(default_factory=dict)
+    synced: bool = True
 
     def get_workspace(self, name: str) -> Workspace | None:
         return self.workspaces.get(name)
