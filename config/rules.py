@@ -38,7 +38,6 @@ def find_breaches(settings: Settings) -> Iterator[Breach]:
     yield from _workers(settings)
     yield from _ports(settings)
     yield from _files(settings)
-    yield from _kubernetes_discovery(settings)
 
 
 def _sign_in(settings: Settings) -> Iterator[Breach]:
@@ -144,14 +143,11 @@ def _is_shared(one: str, other: str) -> bool:
 
 def _files(settings: Settings) -> Iterator[Breach]:
     files = [("auth.ca_file", settings.auth.ca_file), ("routing.file", settings.routing.file)]
+    if settings.routing.file is None:  # with a route file nobody looks at a cluster
+        files.append(("kubeconfig", settings.kubeconfig))
     if settings.ssh.enabled:
         for name in ("user_ca_files", "host_certificate_files"):
             files += [(f"ssh.{name}[{index}]", file) for index, file in enumerate(getattr(settings.ssh, name))]
     for path, file in files:
         if file is not None and not file.is_file():
             yield Breach((path,), f"{str(file)!r} is not a file that can be read")
-
-
-def _kubernetes_discovery(settings: Settings) -> Iterator[Breach]:
-    if settings.routing.file is None:
-        yield Breach(("routing.file",), "is needed: discovery from Kubernetes is not part of this version")

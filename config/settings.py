@@ -220,7 +220,7 @@ class RoutingSettings(Section):
     """Where routes come from and which host names they may claim."""
 
     file: Path | None = None
-    """A YAML route file instead of Kubernetes."""
+    """A YAML route file instead of the Services of a Kubernetes cluster."""
     zones: Annotated[tuple[Zone, ...], CommaList] = ()
     """Wildcard domains a route's host must lie in; empty means any."""
 
@@ -293,6 +293,6 @@ class Settings(Section):
     """Answered on the HTTP port only for hosts that are neither portal nor workspace: probes of existing charts."""
     log_level: Literal["debug", "info", "warn", "error"] = "info"
     watch_namespaces: Annotated[tuple[Namespace, ...], CommaList] = ()
-    """Namespaces to watch. Accepted for existing charts; this version reads a route file."""
+    """Namespaces whose Services are routes, one watch each; empty means all of them, which takes a right for all."""
     kubeconfig: Path | None = None
-    """Accepted for existing charts; this version reads a route file."""
+    """The cluster to take routes from; a pod finds its own by itself. Unused where `routing.file` is set."""

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import uvloop
 
 from config.load import SettingsError, environment, load_settings, settings_help
+from config.settings import Settings
 from gateway.app import CannotStart, serve
 from gateway.check.command import run_check_command
 from gateway.http.tls import TlsUnusable
@@ -18,13 +19,15 @@ from gateway.ssh.keys import AuthorityUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh_config_command import run_ssh_config
 from gateway.telemetry import open_log
-from gateway.workers import Supervisor, WorkerFailed, inherit
+from gateway.workers import Inheritance, Supervisor, WorkerFailed, inherit
+from routing.cluster_api import ClusterNotFound
 from routing.file import RouteFileError
 
 _FAULTS = (
     CannotStart,
     SettingsError,
     RouteFileError,
+    ClusterNotFound,
     HostKeyUnreadable,
     AuthorityUnreadable,
     IncompatibleAsyncssh,
@@ -95,10 +98,15 @@ def _work(admin: str, link: str, http: str, ssh: str, *argv: str) -> int:
     """One of several workers; only a `Supervisor` starts it."""
     try:
         settings, inherited = load_settings(argv), inherit(admin, link, http, ssh)
-        uvloop.run(serve(settings, open_log(settings.log_level), inherited.listeners, inherited.say_ready))
+        uvloop.run(_serve_for_parent(settings, inherited))
     except _FAULTS as exc:
         return _give_up(str(exc))
     return 0
+
+
+async def _serve_for_parent(settings: Settings, inherited: Inheritance) -> None:
+    inherited.follow_parent()
+    await serve(settings, open_log(settings.log_level), inherited.listeners, inherited.say_ready)
 
 
 def _demo(argv: Sequence[str]) -> int:

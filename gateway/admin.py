@@ -15,6 +15,8 @@ class Operated:
     is_ready: Callable[[], bool]
     """Whether traffic should come here."""
     render_metrics: Callable[[], Awaitable[bytes]]
+    remarks: Callable[[], Sequence[str]] = tuple
+    """What /readyz says beside the word, a line each: whatever does not do its work."""
 
 
 _OPERATED = web.AppKey("operated", Operated)
@@ -41,9 +43,10 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    if request.app[_OPERATED].is_ready():
-        return web.Response(text="ready\n")
-    return web.Response(text="not ready\n", status=503)
+    operated = request.app[_OPERATED]
+    is_ready = operated.is_ready()
+    lines = ("ready" if is_ready else "not ready", *operated.remarks())
+    return web.Response(text="".join(f"{line}\n" for line in lines), status=200 if is_ready else 503)
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -41,13 +41,11 @@ from gateway.http.upstream import Origin
 from gateway.listening import Listeners
 from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
+from gateway.route_source import RouteSource, open_route_source
 from gateway.ssh.server import SshDoor
 from gateway.telemetry import Log, Metrics
 from gateway.writer import RouteWriter
-from routing.discovery import RoutingRules
-from routing.file import RouteFile
 from routing.table import RouteTable
-from routing.visibility_store import RouteFileVisibility
 
 
 class CannotStart(Exception):
@@ -72,8 +70,9 @@ class Gateway:
         self.http: HttpDoor | None = None
         self.ssh: SshDoor | None = None
         self.streams: Streams | None = None
-        self._source = self._route_source()
-        self._writer: RouteWriter | None = None
+        self._routes: RouteSource | None = None
+        self._known = asyncio.Event()
+        self.table.subscribe(self._note_synced)
 
     def __repr__(self) -> str:
         return f"<Gateway {self.table!r} http={self.http!r} ssh={self.ssh!r}>"
@@ -83,12 +82,17 @@ class Gateway:
         """Whether traffic should come here: the doors are open and every route is known."""
         return self._is_open and self.table.synced
 
+    async def wait_ready(self) -> None:
+        """Until every route is known: at once with a route file, after the first list of a cluster."""
+        await self._known.wait()
+
     async def __aenter__(self) -> Self:
-        """Open everything. GitLab need not be reachable yet.
+        """Open everything. Neither GitLab nor the cluster's API server need be reachable yet.
 
         Raises:
             TlsUnusable: if the certificate cannot be used.
             RouteFileError: if the routes cannot be read.
+            ClusterNotFound: if there is neither a route file nor a cluster.
             HostKeyUnreadable, IncompatibleAsyncssh: if SSH cannot be served.
         """
         async with AsyncExitStack() as starting:
@@ -109,8 +113,8 @@ class Gateway:
         Raises:
             RouteFileError: if they cannot be read; the table is left as it is.
         """
-        if self._writer is not None:
-            self._writer.load()
+        if self._routes is not None:
+            self._routes.reload()
 
     async def drain(self) -> None:
         """Take nobody new, and give those who are here the grace of each door."""
@@ -123,17 +127,16 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        self._writer = writer = RouteWriter(
-            self.table, self._source, ended=self._end_workspace, metrics=self.metrics, log=self._log
-        )
-        writer.load()
-        operated = Operated(lambda: self.is_ready, self._render_metrics)
+        writer = RouteWriter(self.table, ended=self._end_workspace, metrics=self.metrics, log=self._log)
+        source = open_route_source(settings, writer, self.metrics, self._log)
+        self._routes = routes = await stack.enter_async_context(source)
+        operated = Operated(lambda: self.is_ready, self._render_metrics, lambda: routes.remarks)
         await stack.enter_async_context(serve_admin(self._listeners.admin, operated))
         gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
         policy = AccessPolicy(gitlab, settings.visibility)
         owners = WorkspaceOwners(gitlab, ProfileClient(gitlab.calls, self._clock), settings.auth.service_token)
         if settings.http.enabled:
-            self.http = await self._open_http(stack, gitlab, policy, owners)
+            self.http = await self._open_http(stack, gitlab, policy, owners, routes)
         if settings.ssh.enabled:
             portal_url = settings.auth.portal_url if settings.http.enabled else ""
             self.ssh = SshDoor(
@@ -147,10 +150,15 @@ class Gateway:
                 sockets=self._listeners.ssh,
             )
             await stack.enter_async_context(self.ssh)
-        await stack.enter_async_context(_running(writer.follow()))
+        await stack.enter_async_context(_running(routes.follow()))
 
     async def _open_http(
-        self, stack: AsyncExitStack, gitlab: GitLabClient, policy: AccessPolicy, owners: WorkspaceOwners
+        self,
+        stack: AsyncExitStack,
+        gitlab: GitLabClient,
+        policy: AccessPolicy,
+        owners: WorkspaceOwners,
+        routes: RouteSource,
     ) -> HttpDoor:
         settings = self._settings
         sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
@@ -170,7 +178,7 @@ class Gateway:
             owners=owners,
             directory=self.table,
             starter=starter,
-            visibility=RouteFileVisibility(self._source.path, self.reload_routes),
+            visibility=routes.visibility,
             metrics=self.metrics,
             log=self._log,
             clock=self._clock,
@@ -224,13 +232,9 @@ class Gateway:
     async def _render_metrics(self) -> bytes:
         return self.metrics.render()
 
-    def _route_source(self) -> RouteFile:
-        settings = self._settings
-        if settings.routing.file is None:
-            raise AssertionError("the settings allow no gateway without routing.file")
-        portal_host = settings.auth.portal_host if settings.http.enabled else ""
-        rules = RoutingRules(portal_host, settings.routing.zones, settings.ssh.backend_port)
-        return RouteFile(settings.routing.file, rules)
+    def _note_synced(self) -> None:
+        if self.table.synced:
+            self._known.set()
 
     def _end_workspace(self, uid: str) -> None:
         if self.http is not None:
@@ -243,18 +247,17 @@ class Gateway:
         self.metrics.gitlab_seconds.labels(endpoint).observe(seconds)
 
 
-async def serve(settings: Settings, log: Log, listeners: Listeners, opened: Callable[[], None]) -> None:
+async def serve(settings: Settings, log: Log, listeners: Listeners, ready: Callable[[], None]) -> None:
     """Run a gateway until SIGTERM or SIGINT, then drain it; a second signal ends it at once.
 
-    `opened` is called when it is ready.
+    `ready` is called when the doors are open and every route is known.
     """
     loop, signalled = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled.set)
     raise_limit()
-    async with Gateway(settings, log, listeners) as gateway:
+    async with Gateway(settings, log, listeners) as gateway, _running(_announce(gateway, ready)):
         _spare_collections()
-        opened()
         await signalled.wait()
         signalled.clear()
         log.info("gateway.draining")
@@ -265,6 +268,11 @@ async def serve(settings: Settings, log: Log, listeners: Listeners, opened: Call
             draining.cancel()
             impatient.cancel()
     log.info("gateway.closed")
+
+
+async def _announce(gateway: Gateway, ready: Callable[[], None]) -> None:
+    await gateway.wait_ready()
+    ready()
 
 
 def _spare_collections() -> None:
@@ -294,7 +302,7 @@ async def _serve_privately(app: web.Application) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def _running(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something that never ends by itself while the block runs."""
+    """Run something while the block runs, and no longer."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(coroutine)
         try:

@@ -10,7 +10,9 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-_SAME_EVERYWHERE = frozenset(("workspaces_gateway_routes", "workspaces_gateway_workspaces"))
+_SAME_EVERYWHERE = frozenset(
+    f"workspaces_gateway_{name}" for name in ("routes", "workspaces", "route_contested", "watch_age_seconds", "watches")
+)
 """Gauges of what every worker holds a copy of: adding them up would tell of routes that do not exist."""
 
 _Key = tuple[str, tuple[tuple[str, str], ...]]

@@ -181,10 +181,13 @@ class Inheritance:
     listeners: Listeners
     link: socket.socket
 
-    def say_ready(self) -> None:
-        """Tell the parent, and from now on end as soon as it does: nobody else would replace or drain us."""
-        self.link.send(b"\n")
+    def follow_parent(self) -> None:
+        """From now on end as soon as the parent does: nobody else would replace or drain us."""
         asyncio.get_running_loop().add_reader(self.link, self._drain)
+
+    def say_ready(self) -> None:
+        """Tell the parent."""
+        self.link.send(b"\n")
 
     def _drain(self) -> None:
         asyncio.get_running_loop().remove_reader(self.link)

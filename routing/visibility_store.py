@@ -1,6 +1,7 @@
 """Where a port's declared visibility is kept: with the routes themselves, and nowhere else.
 
-The route file is one such place. What is written there comes back the way every route comes.
+The route file is one such place, a Service (`routing.service_visibility`) the other. What is written there comes back
+the way every route comes.
 """
 
 import asyncio
@@ -19,6 +20,10 @@ from routing.model import Workspace
 
 class VisibilityNotStored(Exception):
     """The source of the routes did not take the change; nothing was changed."""
+
+
+class VisibilityNotAllowed(VisibilityNotStored):
+    """The gateway itself lacks the right to write there, and an operator has to give it."""
 
 
 class VisibilityStore(Protocol):

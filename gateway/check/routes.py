@@ -1,5 +1,6 @@
 """Can the gateway read where the workspaces are?"""
 
+from gateway.check.cluster import look_at_cluster
 from gateway.check.model import Finding, fault, ok
 from gateway.check.site import Site
 from routing.discovery import RoutingRules
@@ -9,10 +10,10 @@ from routing.file import RouteFile, RouteFileError
 async def look_at_routes(site: Site) -> Finding:
     """All of them, by the rules of the gateway; the steps after this one know the workspaces by it."""
     settings = site.settings
-    if settings.routing.file is None:
-        raise AssertionError("the settings allow no gateway without routing.file")
     portal = settings.auth.portal_host if settings.http.enabled else ""
     rules = RoutingRules(portal, settings.routing.zones, settings.ssh.backend_port)
+    if settings.routing.file is None:
+        return await look_at_cluster(site, rules)
     try:
         change, refusals = RouteFile(settings.routing.file, rules).read()
     except RouteFileError as exc:

@@ -75,10 +75,11 @@ def _port_view(route: Route, policy: AccessPolicy, settings: Settings) -> PortVi
 
 
 def _state(record: WorkspaceRecord, workspace: Workspace) -> str:
-    """The cluster knows it first, where the gateway may read it there."""
-    if workspace.state is not WorkspaceState.UNKNOWN:
-        return workspace.state.value
-    return _STATES.get(record.actual_state, WorkspaceState.UNKNOWN.value)
+    """The cluster knows it first, where the gateway may read it there, but for a pod that is not there yet."""
+    told = _STATES.get(record.actual_state, WorkspaceState.UNKNOWN.value)
+    is_told = workspace.state is not WorkspaceState.UNKNOWN
+    is_coming = workspace.state is WorkspaceState.STOPPED and told == WorkspaceState.STARTING.value
+    return workspace.state.value if is_told and not is_coming else told
 
 
 def _ssh_command(workspace: Workspace, settings: Settings) -> str:

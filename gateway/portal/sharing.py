@@ -12,7 +12,7 @@ from auth.visibility import LEVELS
 from gateway.answers import GITLAB_UNAVAILABLE, TOKEN_REFUSED, UNKNOWN_WORKSPACE, Answer
 from gateway.portal.parts import PortalParts
 from routing.model import Route, Workspace
-from routing.visibility_store import VisibilityNotStored
+from routing.visibility_store import VisibilityNotAllowed, VisibilityNotStored
 
 NO_PORT = Answer(
     404, "no_port", "There is no such port", "This workspace has no port of this number that can be shared."
@@ -25,6 +25,13 @@ NOT_STORED = Answer(
     "The change could not be kept",
     "The gateway could not write to where the routes come from; nothing was changed.",
     retry_after=30,
+)
+NOT_ALLOWED = Answer(
+    503,
+    "visibility_not_allowed",
+    "The gateway may not change this",
+    "It lacks the right to write to the workspace's Service; nothing was changed.",
+    hint="An administrator of the cluster gives it the verb patch on services (rbac.visibility in the Helm chart).",
 )
 
 
@@ -72,7 +79,7 @@ async def _share(parts: PortalParts, workspace: Workspace, wish: Wish, user_id: 
         await parts.visibility.declare(workspace, route.port, wish.level)
     except VisibilityNotStored as fault:
         parts.log.warning("visibility.not_stored", workspace=workspace.name, port=route.port, reason=str(fault))
-        return NOT_STORED
+        return NOT_ALLOWED if isinstance(fault, VisibilityNotAllowed) else NOT_STORED
     parts.log.info(
         "audit.visibility_changed",
         user_id=user_id,

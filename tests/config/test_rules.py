@@ -245,12 +245,18 @@ class TestSignIn:
 
 
 class TestFiles:
-    def test_route_file_is_needed(self, faults: Faults) -> None:
-        """Without a route file there is no source of routes yet."""
-        assert faults(ROUTING_FILE=None) == [
-            "routing.file (not set; ROUTING_FILE or --routing-file): "  # noqa: ISC004  # one line
-            "is needed: discovery from Kubernetes is not part of this version"
-        ]
+    def test_no_route_file_means_a_cluster(self, load: Load) -> None:
+        """Whether there is one is seen when the gateway starts."""
+        assert load(ROUTING_FILE=None).routing.file is None
+
+    def test_kubeconfig_must_be_there(self, faults: Faults) -> None:
+        """A typing error would send the gateway looking for a cluster around it."""
+        (fault,) = faults(ROUTING_FILE=None, KUBECONFIG="absent")
+        assert fault == "kubeconfig (environment KUBECONFIG): 'absent' is not a file that can be read"
+
+    def test_kubeconfig_is_not_looked_at_beside_a_route_file(self, load: Load) -> None:
+        """A developer's shell may have set one."""
+        assert load(KUBECONFIG="one:other").kubeconfig == Path("one:other")
 
     @pytest.mark.parametrize(("name", "path"), [("ROUTING_FILE", "routing.file"), ("AUTH_CA_FILE", "auth.ca_file")])
     def test_named_file_must_be_there(self, faults: Faults, name: str, path: str) -> None:

@@ -1,4 +1,4 @@
-"""The one writer of the route table."""
+"""The one writer of the route table, and the route file as its source."""
 
 import asyncio
 import io
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.routes_file import FileRoutes
 from gateway.telemetry import Metrics, open_log
 from gateway.writer import RouteWriter
 from routing.discovery import RoutingRules
@@ -40,7 +41,7 @@ class Heard(io.StringIO):
 
 
 class Written:
-    """A writer with everything that can be seen of it."""
+    """A route file and a writer, with everything that can be seen of them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,17 +49,14 @@ class Written:
         self.metrics = Metrics()
         self.log = Heard()
         self.ended: list[str] = []
-        self.writer = RouteWriter(
-            self.table,
-            RouteFile(path, RoutingRules("ws.example.dev")),
-            ended=self.ended.append,
-            metrics=self.metrics,
-            log=open_log("info", self.log),
-        )
+        log = open_log("info", self.log)
+        writer = RouteWriter(self.table, ended=self.ended.append, metrics=self.metrics, log=log)
+        source = RouteFile(path, RoutingRules("ws.example.dev"))
+        self.routes = FileRoutes(source, writer, self.metrics, log)
 
     def load(self, *names: str) -> None:
         self.path.write_text("workspaces:" + "".join(ENTRY.format(name=name) for name in names))
-        self.writer.load()
+        self.routes.reload()
 
     def metric(self, name: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"workspaces_gateway_{name}")
@@ -92,7 +90,7 @@ def test_a_workspace_that_left_is_reported_to_the_doors(written: Written) -> Non
 def test_a_refused_host_is_logged_and_counted(written: Written) -> None:
     """With the Service that asked for it."""
     written.path.write_text("workspaces:" + ENTRY.format(name="apple").replace("{{.port}}-apple.", ""))
-    written.writer.load()
+    written.routes.reload()
 
     assert written.metric("route_failures_total") == 1
     assert '"service": "default/apple"' in written.log.getvalue()
@@ -102,7 +100,7 @@ async def test_following_survives_every_kind_of_broken_file(written: Written) ->
     """It is logged and counted, the routes stay, and the next good file is read."""
     written.load("apple")
     async with asyncio.TaskGroup() as group:
-        following = group.create_task(written.writer.follow())
+        following = group.create_task(written.routes.follow())
         for number, broken in enumerate(("workspaces: !!int abc", "workspaces: " + "[" * 5000, "workspaces: ["), 1):
             written.path.write_text(broken)
             await written.log.wait_for('"routes.unreadable"', number)
@@ -120,6 +118,6 @@ def test_an_unreadable_file_leaves_the_table_as_it_is(written: Written) -> None:
     written.load("apple")
     written.path.write_text("workspaces: [")
     with pytest.raises(RouteFileError):
-        written.writer.load()
+        written.routes.reload()
 
     assert len(written.table) == 1
