@@ -2,7 +2,8 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh test-transfers test-image bench-http bench-ssh lint image requirements.txt clean
+.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes bench-http bench-ssh lint image \
+  requirements.txt clean
 .DELETE_ON_ERROR:
 
 help:
@@ -13,6 +14,7 @@ help:
 	@echo 'make test-image  the steps of the Dockerfile in a scratch root, and what runs in it; two minutes, root, Debian'
 	@echo 'make image  the container image, by docker, podman or buildah; IMAGE=name:tag names it'
 	@echo 'make requirements.txt  renews the wheels that the image pins by hash'
+	@echo 'make test-kubernetes  discovery against a real API server; needs Go (ten minutes the first time) or KUBEBUILDER_ASSETS'
 	@echo 'make lint   ruff and mypy alone'
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make bench-ssh  the SSH door beside a plain relay, about eight minutes; ROUNDS=n LINES=a,b shorten it'
@@ -35,6 +37,12 @@ test-openssh: .venv/.installed-dev .venv/.installed-openssh
 test-transfers: .venv/.installed-dev
 	@.ci/debian-packages transfers
 	@$(PYTHON) -m pytest tests/transfers --verbose
+
+# The very tests that `make test` runs on a stand-in, and those that only a real API server can answer.
+test-kubernetes: .venv/.installed-dev
+	@[ -n "$$KUBEBUILDER_ASSETS" ] || .ci/debian-packages kubernetes
+	@assets=$$(.ci/kubernetes-programs) && \
+	  KUBEBUILDER_ASSETS=$$assets $(PYTHON) -m pytest tests/kubernetes --cluster=real --timeout=180
 
 # The steps of a scratch root take longer than any other test, and more so where others work.
 test-image: .venv/.installed-dev
