@@ -50,6 +50,7 @@ class Channels:
         self._asked_for: Counter[bytes] = Counter()
         self._opened = 0
         self._failed = 0
+        self._unanswered = {True: 0, False: 0}
         self._closed = {True: 0, False: 0}
         self._shown = 0
 
@@ -71,6 +72,7 @@ class Channels:
         facts = {"type": readable(kind), "by": "client" if is_client else "workspace", **_target(kind, packet)}
         if refusal is None:
             self._opened += 1
+            self._unanswered[is_client] += 1
             self._show()
             self._note("audit.ssh_channel", **facts)
             return None
@@ -78,10 +80,12 @@ class Channels:
         self._note("audit.ssh_channel_refused", **facts, reason=text)
         return bytes((CHANNEL_OPEN_FAILURE,)) + UInt32(number) + UInt32(code) + String(text) + String("")
 
-    def note_failed(self) -> None:
-        """The other end refused a channel."""
-        self._failed += 1
-        self._show()
+    def note_answered(self, *, is_client: bool, is_failed: bool) -> None:
+        """One end has opened or refused a channel; an answer to what the other never asked changes nothing."""
+        if self._unanswered[not is_client]:
+            self._unanswered[not is_client] -= 1
+            self._failed += is_failed
+            self._show()
 
     def note_closed(self, *, is_client: bool) -> None:
         """One end has closed its half of a channel."""

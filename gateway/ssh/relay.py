@@ -19,11 +19,13 @@ from gateway.ssh.pump import Pump
 from gateway.telemetry import Metrics
 
 _GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE = 80, 81, 82
-_CHANNEL_OPEN, _CHANNEL_OPEN_FAILURE, _CHANNEL_CLOSE, _CHANNEL_REQUEST = 90, 92, 97, 98
+_CHANNEL_OPEN, _CHANNEL_OPEN_CONFIRMATION, _CHANNEL_OPEN_FAILURE = 90, 91, 92
+_CHANNEL_CLOSE, _CHANNEL_REQUEST = 97, 98
 _INSPECTED = frozenset(
     (
         *(_GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE),
-        *(_CHANNEL_OPEN, _CHANNEL_OPEN_FAILURE, _CHANNEL_CLOSE, _CHANNEL_REQUEST),
+        *(_CHANNEL_OPEN, _CHANNEL_OPEN_CONFIRMATION, _CHANNEL_OPEN_FAILURE),
+        *(_CHANNEL_CLOSE, _CHANNEL_REQUEST),
     )
 )
 
@@ -176,8 +178,8 @@ class Relay:
                     return payload
                 side.leg.send(refusal)
                 return None
-            case 92:
-                self._channels.note_failed()
+            case 91 | 92 as kind:
+                self._channels.note_answered(is_client=is_client, is_failed=kind == _CHANNEL_OPEN_FAILURE)
                 return payload
             case 97:
                 self._channels.note_closed(is_client=is_client)

@@ -299,3 +299,16 @@ async def test_a_session_lasts_no_longer_than_it_may(bench: Bench, sshd: Workspa
 
     assert done.code == 255
     assert ":11: closed after 0.5 s, the longest a session may last" in done.err
+
+
+async def test_nobody_makes_room_by_refusing_what_was_never_asked(bench: Bench) -> None:
+    _, client, workspace = await bench.join(max_channels=1)
+    await client.receive()
+    await _open(client, workspace, 0)
+    for end, other in ((client, workspace), (workspace, client)):
+        for number in range(5):
+            end.leg.send(refusal(number))
+            await other.receive()
+    client.leg.send(channel_open("session", 1))
+
+    assert await client.receive() == too_many(1)
