@@ -150,6 +150,7 @@ ATTACKS = {
     "channels, adjustments and questions without end": (
         f"{SSH}/test_channels.py::test_the_512_channels_of_a_connection_are_gone_with_it",
         f"{SSH}/test_channels.py::test_a_workspace_cannot_make_room_by_closing_what_is_open",
+        f"{SSH}/test_channels.py::test_nobody_makes_room_by_refusing_what_was_never_asked",
         f"{SSH}/test_channels.py::test_notes_without_end_are_cut_short_and_go_on_a_minute_later",
         f"{SSH}/test_hostile.py::test_window_adjustments_without_end_pass_and_cost_the_gateway_nothing_to_keep",
         f"{SSH}/test_relay.py::test_a_flood_of_questions_ends_when_too_many_are_open",
@@ -219,6 +220,10 @@ COMPLAINTS = {
     "an idle session is cut": (
         f"{SSH}/test_hostile.py::test_an_idle_session_outlives_many_keepalives",
         f"{SSH}/test_relay.py::test_an_end_that_answers_no_keepalive_ends_both",
+    ),
+    "a client that leaves at the wrong moment leaves something behind": (
+        f"{SSH}/test_connection.py::test_a_client_that_leaves_during_the_check_leaves_nothing_behind",
+        f"{SSH}/test_connection.py::test_a_client_that_leaves_as_the_workspace_lets_it_in_leaves_nothing_behind",
     ),
     "the client hangs when the pod dies": (
         f"{SSH}/test_upstream.py::test_the_end_of_the_pod_ends_the_session_with_a_word",

@@ -278,6 +278,9 @@ class Connection(asyncssh.SSHServer):
             return TurnedAway("internal", FAILED, asyncssh.DISC_BY_APPLICATION)
         if not isinstance(outcome, Admitted) or self._workspace is None:
             return outcome
+        if self._leg is None or not self._leg.is_open:  # it left as the workspace let it in: its end is dealt with
+            outcome.upstream.kill()
+            return Rejected("left")
         if not self._place.take_session(outcome.user, self._workspace.uid):
             outcome.upstream.kill()
             return TurnedAway("too_many", TOO_MANY)

@@ -9,9 +9,12 @@ import pytest
 from asyncssh.packet import Boolean, String, UInt32
 
 from auth.model import GitLabUnavailable, ScopeMissing, Unavailable, refused
+from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh import limits
-from routing.model import Endpoint, WorkspaceState
+from gateway.ssh.internals import WorkspaceLeg
+from gateway.ssh.upstream import Unreachable, Upstreams
+from routing.model import Endpoint, Workspace, WorkspaceState
 from tests.gateway.ssh.conftest import LOOPBACK, TOKEN, WORKSPACE, Bench, Gateway
 
 ONCE = ("-o", "NumberOfPasswordPrompts=1")
@@ -333,3 +336,33 @@ class Abandoner(asyncssh.SSHClient):
 
 def password_request(user: str, token: str) -> bytes:
     return String(user) + String("ssh-connection") + String("password") + Boolean(False) + String(token)  # noqa: FBT003 - the encoder takes it so
+
+
+class _Untimely(Upstreams):
+    """Has the client leave in the very moment in which the workspace's sshd has let the gateway in."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(SshSettings())
+        self._gateway = gateway
+        self.reached: list[WorkspaceLeg] = []
+
+    async def dial(self, workspace: Workspace) -> WorkspaceLeg | Unreachable:
+        leg = await super().dial(workspace)
+        assert isinstance(leg, WorkspaceLeg)
+        self.reached.append(leg)
+        for connection in list(self._gateway.door._connections):
+            connection.kill()
+        return leg
+
+
+async def test_a_client_that_leaves_as_the_workspace_lets_it_in_leaves_nothing_behind(gateway: Gateway) -> None:
+    gateway.door._admission._upstreams = upstreams = _Untimely(gateway)
+    with pytest.raises((asyncssh.Error, OSError)):
+        async with gateway.connect():
+            pass
+    async with asyncio.timeout(10):
+        await gateway.door.drain(10)
+        await upstreams.reached[0].gone
+
+    assert gateway.events("ssh.login") == []
+    assert repr(gateway.door._crowd) == "Crowd(connections=0, startups=0, sessions=0)"
