@@ -22,6 +22,7 @@ from gateway.http.reply import reply_bytes
 
 LINGER_SECONDS = 5  # to let a client read our last words while it still writes (RFC 9112, section 9.6)
 _PIPELINE_MAX = 64  # requests that wait for the answers before them; browsers send none, programs a few
+_PIPELINE_FIELDS_MAX = 1000  # of all of those heads; at some 220 bytes of memory each, however short they are
 _EARLY_MAX = 64 * 1024  # bytes a client may send before its upgrade is answered; then it waits
 
 
@@ -126,7 +127,7 @@ class ClientConnection(asyncio.Protocol):
     # From the reader (reader.Listener)
 
     def request(self, head: RequestHead) -> None:
-        if len(self._queue) >= _PIPELINE_MAX:
+        if self._queue and self._is_queue_full(head):
             self._reader.stop()
             self.request_refused(TOO_MANY_REQUESTS, "too many requests at once", b"")
             return
@@ -265,6 +266,10 @@ class ClientConnection(asyncio.Protocol):
             exchange.start()
         else:
             exchange.reply(MISDIRECTED)
+
+    def _is_queue_full(self, head: RequestHead) -> bool:
+        fields = len(head.fields) + sum(len(item.head.fields) for item in self._queue if isinstance(item, Exchange))
+        return len(self._queue) >= _PIPELINE_MAX or fields > _PIPELINE_FIELDS_MAX
 
     def _await_body(self) -> None:
         if self._phase is _Phase.BODY:  # a client that we do not read from is not late

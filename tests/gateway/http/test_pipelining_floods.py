@@ -3,9 +3,12 @@
 import asyncio
 import resource
 
+import pytest
+
 from tests.gateway.http.conftest import World
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"
+LONG_REQUEST = REQUEST[:-2] + b"A:\r\n" * 180 + b"\r\n"
 
 
 async def test_a_client_that_asks_and_never_reads_costs_no_memory(world: World) -> None:
@@ -38,8 +41,11 @@ async def test_a_few_pipelined_requests_are_answered_in_their_order(world: World
     assert ids == sorted(ids)
 
 
-async def test_more_waiting_requests_than_anybody_needs_end_the_connection(world: World) -> None:
-    """After the answers to those before them."""
+@pytest.mark.parametrize(("one", "taken"), [(REQUEST, 64), (LONG_REQUEST, 5)], ids=["many", "of many fields"])
+async def test_more_waiting_requests_than_anybody_needs_end_the_connection(
+    world: World, one: bytes, taken: int
+) -> None:
+    """After the answers to those before them. A head of a kilobyte in a hundred fields is 40 of memory."""
     hanging = asyncio.Event()
 
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,9 +55,9 @@ async def test_more_waiting_requests_than_anybody_needs_end_the_connection(world
 
     await world.add(wait)
     apple = b"GET / HTTP/1.1\r\nHost: 3000-apple.ws.example.dev\r\nCookie: __Host-workspaces-stranger=1\r\n\r\n"
-    answers = await world.exchange(apple + REQUEST * 200)
+    answers = await world.exchange(apple + one * 200)
 
     assert hanging.is_set()
     assert answers.startswith(b"HTTP/1.1 200 ")
-    assert answers.count(b"HTTP/1.1 404 ") == 64
+    assert answers.count(b"HTTP/1.1 404 ") == taken
     assert answers.count(b"HTTP/1.1 429 ") == 1
