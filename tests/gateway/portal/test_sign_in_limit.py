@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from auth.programs import GRANTED_SECONDS
-from auth.share import PROGRAMS, SIGN_INS
+from auth.share import PORTAL_TOKENS, PROGRAMS, SIGN_INS
 from config.settings import SessionSettings
 from gateway.demo.browser import Browser
 from gateway.demo.gitlab import Endpoint
@@ -162,4 +162,27 @@ async def test_a_flood_of_made_up_tokens_asks_gitlab_no_more_than_its_share(live
 
     assert most == PROGRAMS
     assert known.result().status == 200
+    assert {task.result().status for task in asked} == {401}
+
+
+async def test_a_flood_of_made_up_tokens_at_the_api_leaves_the_portal_to_its_people(live: Live) -> None:
+    """Ada's own page is asked for meanwhile, and GitLab gets that question too."""
+    calls, slow = live.world.gitlab.calls, asyncio.Event()
+    portal = live.world.visit.portal_url
+    async with live.person("ada", at=live.url("/", port=EDITOR_PORT)) as ada, live.person() as stranger:
+        live.world.gitlab.switches[Endpoint.GRAPHQL].gate = slow
+        before = calls[Endpoint.GRAPHQL]
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(
+                    stranger.fetch(f"{portal}/api/v1/workspaces", headers={"X-Workspaces-Token": f"glpat-{number}"})
+                )
+                for number in range(4 * PORTAL_TOKENS)
+            ]
+            await live.world.gitlab.wait_called(Endpoint.GRAPHQL, before + PORTAL_TOKENS)
+            home = group.create_task(ada.navigate(f"{portal}/"))
+            await live.world.gitlab.wait_called(Endpoint.GRAPHQL, before + PORTAL_TOKENS + 1)
+            slow.set()
+
+    assert home.result().status == 200
     assert {task.result().status for task in asked} == {401}
