@@ -410,6 +410,30 @@ class Scene:
             return await self._connections.get()
 
 
+class Stage:
+    """A client connection, and the workspace that it asks, both played by the test itself."""
+
+    def __init__(self, scene: Scene, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.scene = scene
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, raw: bytes = GET) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Send a request that comes to the workspace on a new connection: that one, with the request's head read."""
+        self.writer.write(raw)
+        inside, outside = await self.scene.accept()
+        await read_head(inside)
+        return inside, outside
+
+
+@pytest.fixture
+async def stage(world: World) -> Stage:
+    """The public port of the first workspace, and a client before it."""
+    scene = Scene()
+    await world.add(scene)
+    return Stage(scene, *await world.connect())
+
+
 async def eventually(is_true: Callable[[], bool]) -> None:
     """Wait until something that no event tells of is so."""
     async with asyncio.timeout(PATIENCE):

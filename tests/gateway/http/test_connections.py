@@ -11,6 +11,7 @@ from tests.gateway.http.conftest import (
     HOST,
     OK,
     Scene,
+    Stage,
     Workspace,
     World,
     eventually,
@@ -292,20 +293,15 @@ async def test_slow_answer_is_waited_for(world: World) -> None:
 
 @pytest.mark.parametrize("how", ["close", "reset", "half-close"])
 @pytest.mark.parametrize("when", ["waiting", "answering", "uploading"])
-async def test_gone_client_lets_the_workspace_go(world: World, how: str, when: str) -> None:
+async def test_gone_client_lets_the_workspace_go(world: World, stage: Stage, how: str, when: str) -> None:
     """The connection to the workspace is closed within a second, and the log says who left."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
     raw = request("Content-Length: 9", method="POST", body=b"x") if when == "uploading" else request()
-    writer.write(raw)
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask(raw)
     if when == "answering":
         outside.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
-        await reader.readuntil(b"abc")
+        await stage.reader.readuntil(b"abc")
 
-    leave(writer, how)
+    leave(stage.writer, how)
     async with asyncio.timeout(1):
         assert (await inside.read()) in (b"", b"x")
 
@@ -394,19 +390,14 @@ async def test_client_that_stops_reading_holds_the_workspace(world: World) -> No
     assert (received, sent) == (total, total)
 
 
-async def test_workspace_that_stops_reading_holds_the_client(world: World) -> None:
+async def test_workspace_that_stops_reading_holds_the_client(stage: Stage) -> None:
     """What a workspace does not take is not read from the client either."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
     total = 64 * 1024 * 1024
-    writer.write(request(f"Content-Length: {total}", method="POST"))
-    inside, outside = await scene.accept()
-    await read_head(inside)
-    writer.write(b"x" * total)
+    inside, outside = await stage.ask(request(f"Content-Length: {total}", method="POST"))
+    stage.writer.write(b"x" * total)
     left = -1
-    while left != writer.transport.get_write_buffer_size():
-        left = writer.transport.get_write_buffer_size()
+    while left != stage.writer.transport.get_write_buffer_size():
+        left = stage.writer.transport.get_write_buffer_size()
         await asyncio.sleep(0.2)  # until nothing moves any more
     assert left > 16 * 1024 * 1024
 
@@ -415,7 +406,7 @@ async def test_workspace_that_stops_reading_holds_the_client(world: World) -> No
         received += len(await inside.read(1 << 20))
     outside.write(OK)
 
-    assert (await read_response(reader)).body == b"ok"
+    assert (await read_response(stage.reader)).body == b"ok"
 
 
 async def test_client_that_never_reads_is_dropped(world: World) -> None:
@@ -519,22 +510,17 @@ async def test_draining_ends_connections_after_their_answer(world: World) -> Non
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_draining_ends_a_connection_whose_answer_had_begun(world: World) -> None:
+async def test_draining_ends_a_connection_whose_answer_had_begun(world: World, stage: Stage) -> None:
     """It was not told, but a connection between two requests may always be closed."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    _, outside = await stage.ask()
     outside.write(OK[:-1])
-    await reader.readuntil(b"\r\n\r\no")
+    await stage.reader.readuntil(b"\r\n\r\no")
 
     world.door.stop_accepting()
     outside.write(OK[-1:])
 
     async with asyncio.timeout(10):
-        assert await reader.read() == b"k"
+        assert await stage.reader.read() == b"k"
 
 
 async def test_bug_in_a_decision_is_500_and_no_more(world: World) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.gateway.http.conftest import OK, Scene, World, read_head, read_response, request
+from tests.gateway.http.conftest import OK, Scene, Stage, World, read_head, read_response, request
 
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
@@ -43,22 +43,15 @@ INVALID = {
 
 
 @pytest.mark.parametrize("raw", INVALID.values(), ids=INVALID)
-async def test_invalid_answer_is_502(world: World, raw: bytes) -> None:
+async def test_invalid_answer_is_502(stage: Stage, raw: bytes) -> None:
     """The visitor is told, nothing of it reaches anybody, and the next visitor gets a connection of their own."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
 
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    _, outside = await stage.ask()
     outside.write(raw)
-    first = await read_response(reader)
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    first = await read_response(stage.reader)
+    _, outside = await stage.ask()
     outside.write(OK)
-    second = await read_response(reader)
+    second = await read_response(stage.reader)
 
     assert (first.status, first.code) == (502, b"broken_upstream")
     assert (second.status, second.body) == (200, b"ok")
@@ -81,50 +74,36 @@ FOLLOWED = {
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "later"])
 @pytest.mark.parametrize("raw", FOLLOWED.values(), ids=FOLLOWED)
-async def test_what_follows_a_response_is_nobody_s(world: World, raw: bytes, *, at_once: bool) -> None:
+async def test_what_follows_a_response_is_nobody_s(stage: Stage, raw: bytes, *, at_once: bool) -> None:
     """Bytes beyond a response's own end close the connection; they never answer the next question."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
     end = raw.index(b"\r\n\r\n") + 4 if b" 204 " in raw or b" 304 " in raw else raw.index(b"ok") + 2
     end = raw.index(b"0\r\n\r\n") + 5 if b"2\r\nok" in raw else end
 
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask()
     outside.write(raw if at_once else raw[:end])
-    first = await read_response(reader)
+    first = await read_response(stage.reader)
     outside.write(b"" if at_once else raw[end:])
     assert await inside.read() == b""  # the gateway has hung up
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask()
     outside.write(OK)
 
     assert b"evil" not in first.body
-    assert (await read_response(reader)).body == b"ok"
+    assert (await read_response(stage.reader)).body == b"ok"
 
 
 @pytest.mark.parametrize("body", [b"evil", b"4\r\nevil\r\n0\r\n\r\n"], ids=["bytes", "chunks"])
-async def test_body_on_head_is_nobody_s(world: World, body: bytes) -> None:
+async def test_body_on_head_is_nobody_s(stage: Stage, body: bytes) -> None:
     """A body where there is none closes the connection."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
     framing = b"Content-Length: 4" if body == b"evil" else b"Transfer-Encoding: chunked"
 
-    writer.write(request(method="HEAD"))
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask(request(method="HEAD"))
     outside.write(response(framing, body=body))
-    await read_response(reader, b"HEAD")
+    await read_response(stage.reader, b"HEAD")
     assert await inside.read() == b""
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask()
     outside.write(OK)
 
-    assert (await read_response(reader)).body == b"ok"
+    assert (await read_response(stage.reader)).body == b"ok"
 
 
 SHORT = {
@@ -270,62 +249,45 @@ async def test_half_of_a_request_swallows_nobody_s(world: World) -> None:
     assert (await read_response(other)).body == b"ok"
 
 
-async def test_idle_connection_that_speaks_is_closed(world: World) -> None:
+async def test_idle_connection_that_speaks_is_closed(stage: Stage) -> None:
     """An answer to nobody's question closes the connection before somebody asks."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
 
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask()
     outside.write(OK)
-    await read_response(reader)
+    await read_response(stage.reader)
     outside.write(EVIL)
 
     assert await inside.read() == b""
 
 
-async def test_workspaces_share_no_connection(world: World) -> None:
+async def test_workspaces_share_no_connection(world: World, stage: Stage) -> None:
     """An address that now belongs to another workspace starts with a new connection."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    _, outside = await stage.ask()
     outside.write(OK)
-    await read_response(reader)
+    await read_response(stage.reader)
 
     await world.move("apple", "pear")
-    writer.write(request(host="3000-pear.ws.example.dev"))
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    _, outside = await stage.ask(request(host="3000-pear.ws.example.dev"))
     outside.write(OK)
 
-    assert (await read_response(reader)).body == b"ok"
+    assert (await read_response(stage.reader)).body == b"ok"
 
 
-async def test_dead_idle_connection_is_replaced(world: World) -> None:
+async def test_dead_idle_connection_is_replaced(stage: Stage) -> None:
     """A request without a body that met a hang-up on a kept connection is asked once more, and nobody notices."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask()
     outside.write(OK)
-    await read_response(reader)
+    await read_response(stage.reader)
 
-    writer.write(request(target="/again"))
+    stage.writer.write(request(target="/again"))
     await read_head(inside)
     outside.transport.abort()
-    inside, outside = await scene.accept()
+    inside, outside = await stage.scene.accept()
     head = await read_head(inside)
     outside.write(OK)
 
     assert head.startswith(b"GET /again ")
-    assert (await read_response(reader)).body == b"ok"
+    assert (await read_response(stage.reader)).body == b"ok"
 
 
 @pytest.mark.parametrize(
@@ -340,43 +302,31 @@ async def test_dead_idle_connection_is_replaced(world: World) -> None:
     ],
     ids=["POST", "PUT with a body", "POST without a body", "PATCH", "half a head", "interim"],
 )
-async def test_what_could_act_twice_is_not_repeated(world: World, raw: bytes, said: bytes) -> None:
+async def test_what_could_act_twice_is_not_repeated(stage: Stage, raw: bytes, said: bytes) -> None:
     """A body, an unsafe method, or one byte of an answer: then a hang-up is told and not mended."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask()
     outside.write(OK)
-    await read_response(reader)
+    await read_response(stage.reader)
 
-    writer.write(raw)
+    stage.writer.write(raw)
     await read_head(inside)
     outside.write(said)
     outside.close()
-    got = await read_response(reader)
+    got = await read_response(stage.reader)
     if got.status == 103:
-        got = await read_response(reader)
+        got = await read_response(stage.reader)
 
     assert got.code == b"broken_upstream"
-    assert scene.waiting == 0
+    assert stage.scene.waiting == 0
 
 
-async def test_keep_alive_time_of_a_workspace_is_kept_to(world: World) -> None:
+async def test_keep_alive_time_of_a_workspace_is_kept_to(stage: Stage) -> None:
     """A connection that a server is about to close (Node.js: after 5 s) is not used for the next request."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
-    writer.write(request())
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    _, outside = await stage.ask()
     outside.write(response(b"Keep-Alive: timeout=1", b"Content-Length: 2", body=b"ok"))
-    await read_response(reader)
+    await read_response(stage.reader)
 
-    writer.write(request(method="POST"))
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    _, outside = await stage.ask(request(method="POST"))
     outside.write(OK)
 
-    assert (await read_response(reader)).body == b"ok"
+    assert (await read_response(stage.reader)).body == b"ok"

@@ -16,6 +16,7 @@ from tests.gateway.http.conftest import (
     OK,
     Message,
     Scene,
+    Stage,
     Workspace,
     World,
     answering,
@@ -74,17 +75,14 @@ async def test_handshake_keeps_its_spelling_and_order(world: World) -> None:
     assert b"\r\nsec-websocket-PROTOCOL: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n" in answer.head
 
 
-async def test_protocol_that_was_not_offered_is_not_answered(world: World) -> None:
+async def test_protocol_that_was_not_offered_is_not_answered(stage: Stage) -> None:
     """No Sec-WebSocket-Protocol in, none out."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
 
-    writer.write(ASK)
-    inside, outside = await scene.accept()
+    stage.writer.write(ASK)
+    inside, outside = await stage.scene.accept()
     head = await read_head(inside)
     outside.write(ACCEPT)
-    answer = await read_response(reader)
+    answer = await read_response(stage.reader)
 
     assert b"protocol" not in head.lower()
     assert not answer.all(b"sec-websocket-protocol")
@@ -122,22 +120,17 @@ async def test_single_bytes_pass_at_once(world: World) -> None:
         assert await reader.readexactly(1) == bytes([number])
 
 
-async def test_early_bytes_are_kept(world: World) -> None:
+async def test_early_bytes_are_kept(stage: Stage) -> None:
     """What follows the request or the 101 in the same segment, or before the answer, belongs to the tunnel."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
 
-    writer.write(ASK + b"with the request,")
-    inside, outside = await scene.accept()
-    await read_head(inside)
-    writer.write(b"before the answer,")
-    await eventually(lambda: writer.transport.get_write_buffer_size() == 0)
+    inside, outside = await stage.ask(ASK + b"with the request,")
+    stage.writer.write(b"before the answer,")
+    await eventually(lambda: stage.writer.transport.get_write_buffer_size() == 0)
     outside.write(ACCEPT + b"with the answer")
-    await read_response(reader)
-    writer.write(b"after it")
+    await read_response(stage.reader)
+    stage.writer.write(b"after it")
 
-    assert await reader.readexactly(15) == b"with the answer"
+    assert await stage.reader.readexactly(15) == b"with the answer"
     assert await inside.readexactly(43) == b"with the request,before the answer,after it"
 
 
@@ -161,22 +154,17 @@ async def test_flood_of_early_bytes_is_held(world: World) -> None:
     assert await inside.readexactly(len(flood)) == flood
 
 
-async def test_pipelined_upgrade_keeps_its_bytes(world: World) -> None:
+async def test_pipelined_upgrade_keeps_its_bytes(stage: Stage) -> None:
     """An upgrade behind another request is opened in its turn, and its bytes are no request."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
 
-    writer.write(request() + ASK + b"\x81\x02hi")
-    inside, outside = await scene.accept()
-    await read_head(inside)
-    writer.write(b" there")
+    inside, outside = await stage.ask(request() + ASK + b"\x81\x02hi")
+    stage.writer.write(b" there")
     outside.write(OK)
-    assert (await read_response(reader)).body == b"ok"
+    assert (await read_response(stage.reader)).body == b"ok"
     await read_head(inside)
     outside.write(ACCEPT)
 
-    assert (await read_response(reader)).status == 101
+    assert (await read_response(stage.reader)).status == 101
     assert await inside.readexactly(10) == b"\x81\x02hi there"
 
 
@@ -323,18 +311,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED)
-async def test_answer_that_accepts_something_else_is_502(world: World, raw: bytes) -> None:
+async def test_answer_that_accepts_something_else_is_502(world: World, stage: Stage, raw: bytes) -> None:
     """A 101 that does not answer the handshake opens nothing."""
-    scene = Scene()
-    await world.add(scene)
-    reader, writer = await world.connect()
 
-    writer.write(ASK)
-    inside, outside = await scene.accept()
-    await read_head(inside)
+    inside, outside = await stage.ask(ASK)
     outside.write(raw + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 
-    assert (await read_response(reader)).code == b"broken_upstream"
+    assert (await read_response(stage.reader)).code == b"broken_upstream"
     assert await inside.read() == b""
     assert world.metric("http_tunnels_opened_total") == 0
 
