@@ -53,22 +53,18 @@ class TrustedProxies:
         if self.is_trusted(peer):
             chain, proto = head.get(b"x-forwarded-for"), head.get(b"x-forwarded-proto").lower()
             hops = b"%b, %b" % (chain, peer.encode()) if chain else peer.encode()
-            lines = _lines(hops, proto if proto in _DEFAULT_PORTS else scheme, host, head.get(b"x-forwarded-port"))
+            proto = proto if proto in _DEFAULT_PORTS else scheme
+            lines = _lines(hops, proto, host, head.get(b"x-forwarded-port"), user)
         else:
-            lines = _lines(peer.encode(), scheme, host, b"")
-        if user:
-            return b"%bX-Request-Id: %b\r\nX-Workspaces-User: %b\r\n" % (lines, request_id, user)
+            lines = _lines(peer.encode(), scheme, host, b"", user)
         return b"%bX-Request-Id: %b\r\n" % (lines, request_id)
 
 
 @lru_cache(maxsize=4096)  # the clients that are here now, each on a few hosts
-def _lines(hops: bytes, proto: bytes, host: bytes, port: bytes) -> bytes:
-    return (b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Port: %b\r\n") % (
-        hops,
-        proto,
-        host,
-        _port(port, host, proto),
-    )
+def _lines(hops: bytes, proto: bytes, host: bytes, port: bytes, user: bytes) -> bytes:
+    told = {b"For": hops, b"Proto": proto, b"Host": host, b"Port": _port(port, host, proto)}
+    lines = b"".join(b"X-Forwarded-%b: %b\r\n" % item for item in told.items())
+    return lines + b"X-Workspaces-User: %b\r\n" % user if user else lines
 
 
 def _port(told: bytes, host: bytes, scheme: bytes) -> bytes:

@@ -46,6 +46,8 @@ class RequestReader:
         self._is_resuming = False
         self._is_stopped = False
         self._is_websocket = False
+        self._fed = 0
+        """Bytes of the reads in which the head stands: it is no larger, so most heads need no measuring."""
         self._overhead = 0
         self._has_progressed = False
 
@@ -54,6 +56,7 @@ class RequestReader:
         while data and not self._is_stopped:
             if self.in_head or self._head is None:
                 data = self._line.mask(data, begins=not self.in_head)
+            self._fed = self._fed + len(data) if self.in_head else len(data)
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as exc:
@@ -66,7 +69,8 @@ class RequestReader:
                 self._listener.crash()
             except httptools.HttpParserError as exc:
                 self._refuse(BAD_REQUEST, str(exc))
-            self._weigh(len(data))
+            if self.in_head or self._head is not None:
+                self._weigh(len(data))
             break
         return None
 
@@ -125,7 +129,9 @@ class RequestReader:
     # Inner steps
 
     def _parse_head(self) -> RequestHead:
-        if head_size(self._fields) + len(self._target) > self._head_bytes or len(self._fields) > self._head_fields:
+        if len(self._fields) > self._head_fields or (
+            self._fed > self._head_bytes and len(self._target) + head_size(self._fields) > self._head_bytes
+        ):
             raise Refused(self._too_large, "request head too large")
         parser = self._parser
         return parse_request(
@@ -140,7 +146,7 @@ class RequestReader:
         """Bound what is neither body nor a whole head: an endless head, trailers, chunk extensions."""
         self._overhead = 0 if self._has_progressed else self._overhead + size
         self._has_progressed = False
-        if self._overhead > self._head_bytes and (self.in_head or self._head is not None):
+        if self._overhead > self._head_bytes:
             self._refuse(self._too_large, "request head or trailers too large")
 
     @property

@@ -99,6 +99,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser = httptools.HttpResponseParser(self)
         self._is_head_request = method == b"HEAD"
         self._overhead = 0
+        self._fed = 0
         self._has_progressed = False
         self._is_untouched = True
         self._surplus = False
@@ -134,6 +135,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()  # an idle connection that speaks would answer the next visitor's question
             return
         self._is_untouched = False
+        self._fed += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
@@ -239,7 +241,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._lose("response head too large")
 
     def _parse_head(self) -> ResponseHead:
-        if len(self._fields) > self._settings.head_fields or head_size(self._fields) > self._settings.head_bytes:
+        limits = self._settings
+        if len(self._fields) > limits.head_fields or (
+            self._fed > limits.head_bytes and head_size(self._fields) > limits.head_bytes
+        ):
             raise BadResponse("response head too large")
         parser = self._parser
         return parse_response(
