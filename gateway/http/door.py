@@ -19,6 +19,7 @@ from gateway.http.crowd import Crowd
 from gateway.http.edge import LINGER_SECONDS, ClientConnection
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
+from gateway.http.outbox import Outbox
 from gateway.http.plane import Plane, Work
 from gateway.http.pool import Pool
 from gateway.http.record import Recorder
@@ -51,7 +52,8 @@ class HttpDoor:
         self._connections: Registry[ClientConnection] = Registry()
         self._tunnels: Registry[Tunnel] = Registry()
         ceiling, trusted = find_ceiling(), TrustedProxies(settings.trusted_proxies)
-        self._pool = Pool(settings, ceiling)
+        outbox = Outbox()
+        self._pool = Pool(settings, ceiling, outbox)
         self._crowd = Crowd(settings, trusted, ceiling)
         self._tasks = asyncio.TaskGroup()
         self._is_draining = False
@@ -60,6 +62,7 @@ class HttpDoor:
         self._plane = Plane(
             gate=gate,
             pool=self._pool,
+            outbox=outbox,
             crowd=self._crowd,
             trusted=trusted,
             recorder=recorder,

@@ -15,6 +15,7 @@ from config.settings import HttpSettings
 from gateway.answers import MISDIRECTED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, Answer
 from gateway.http.exchange import Exchange
 from gateway.http.headers import RequestHead
+from gateway.http.outbox import Outlet
 from gateway.http.plane import Hold, Plane
 from gateway.http.reader import RequestReader
 from gateway.http.registry import Registry
@@ -44,6 +45,7 @@ class ClientConnection(asyncio.Protocol):
     """A browser's (or an ingress's) connection to the HTTP door."""
 
     transport: asyncio.Transport
+    outlet: Outlet
 
     def __init__(self, plane: Plane, settings: HttpSettings, connections: Registry["ClientConnection"]) -> None:
         self.is_full = False
@@ -75,6 +77,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are so by shape, not by inheritance
+        self.outlet = Outlet(self._plane.outbox, self.transport)
         self.peer: str = (transport.get_extra_info("peername") or ("",))[0]  # none where it has left already
         no_room = self._plane.crowd.enter(self.peer, transport.get_extra_info("socket").fileno())
         if no_room is not None:
@@ -99,7 +102,8 @@ class ClientConnection(asyncio.Protocol):
             self._after_websocket_request(rest)
 
     def eof_received(self) -> None:
-        # A client that stops writing is taken to be gone, as other proxies do: its answer would go nowhere.
+        # A client that stops writing is taken to be gone, as other proxies do: a later answer would go nowhere.
+        self.outlet.flush()
         self._leave("client_closed")
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -184,7 +188,7 @@ class ClientConnection(asyncio.Protocol):
     ) -> int:
         """Write an answer of the gateway itself; the number of body bytes."""
         data, length = reply_bytes(answer, head.get(b"accept"), request_id, extra, head=head, close=close)
-        self.transport.write(data)
+        self.outlet.write(data)
         return length
 
     def hold(self, reason: Hold) -> None:
@@ -223,6 +227,7 @@ class ClientConnection(asyncio.Protocol):
 
     def hand_over(self) -> bytes:
         """Give the transport away to a tunnel; what the client sent after its request."""
+        self.outlet.flush()
         self._phase = _Phase.OVER
         self._current = None
         self._connections.discard(self)
@@ -314,16 +319,16 @@ class ClientConnection(asyncio.Protocol):
 
     def _answer_and_end(self, answer: Answer, accept: bytes) -> None:
         data, _ = reply_bytes(answer, accept, self._plane.new_request_id(), [], head=None, close=True)
-        self.transport.write(data)
+        self.outlet.write(data)
         self._end(is_read=False)
 
     def _answer_and_close(self, answer: Answer) -> None:
         """Say it before there is a request, and wait for nothing: somebody without a place keeps no descriptor."""
         data, _ = reply_bytes(answer, b"", self._plane.new_request_id(), [], head=None, close=True)
-        self.transport.write(data)
+        self.outlet.write(data)
         self._reader.stop()
         self._phase = _Phase.OVER
-        self.transport.close()
+        self.outlet.close()
 
     def _expire_phase(self) -> None:
         match self._phase:
@@ -348,15 +353,15 @@ class ClientConnection(asyncio.Protocol):
             self._close()
             return
         self._set_phase(_Phase.LINGER, LINGER_SECONDS)
+        self.outlet.write_eof()
         self._watch_unsent()
-        self.transport.write_eof()
         self._holds.clear()
         self.transport.resume_reading()
 
     def _close(self) -> None:
         self._set_phase(_Phase.OVER, inf)
+        self.outlet.close()
         self._watch_unsent()
-        self.transport.close()
 
     def _leave(self, code: str) -> None:
         self._reader.stop()

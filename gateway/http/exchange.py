@@ -71,8 +71,6 @@ class Exchange:
         self._client = client
         self._pending: list[bytes] = []
         """Of the request, before the workspace is connected."""
-        self._unsent: list[bytes] = []
-        """Of the response, since the workspace was last heard of."""
         self._started = plane.now()
 
     def __repr__(self) -> str:
@@ -257,27 +255,19 @@ class Exchange:
         self._framing = framing = frame(self.head, head, must_close=must_close)
         cookies = self._forward.cookies if self._forward else ()
         added = [b"Set-Cookie: %b\r\n" % cookie.encode() for cookie in cookies] if cookies else ()
-        self._unsent.append(response_for_client(head, framing.lines, added, self._own_cookies, self.head.host))
+        self._write(response_for_client(head, framing.lines, added, self._own_cookies, self.head.host))
 
     def response_body(self, data: bytes) -> None:
         self._sent += len(data)
         if self._framing.rechunk:
-            self._unsent += chunk(data)
+            for piece in chunk(data):
+                self._write(piece)
         else:
-            self._unsent.append(data)
-
-    def response_paused(self) -> None:
-        """Nothing more came at once: what there is goes out in one write."""
-        unsent, self._unsent = self._unsent, []
-        if len(unsent) == 1:
-            self._write(unsent[0])
-        elif unsent:
-            self._client.transport.writelines(unsent)
+            self._write(data)
 
     def response_end(self, *, reusable: bool) -> None:
         if self._framing.rechunk:
-            self._unsent.append(LAST_CHUNK)
-        self.response_paused()
+            self._write(LAST_CHUNK)
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if reusable and self.request_done:
@@ -311,7 +301,7 @@ class Exchange:
         if self._phase is _Phase.SENT:
             self.reply(BROKEN_UPSTREAM)
         elif self._phase is _Phase.ANSWERING:
-            self.response_paused()
+            self._client.outlet.flush()
             # The only way left to say that the body is not whole is to break the connection.
             self._phase = _Phase.OVER
             self._record(self._status, "truncated")
@@ -346,7 +336,7 @@ class Exchange:
         self._client.done(keep_alive=keep_alive)
 
     def _write(self, data: bytes) -> None:
-        self._client.transport.write(data)
+        self._client.outlet.write(data)
 
     def _spawn(self, work: Work) -> None:
         self._task = self._plane.spawn(lambda: self._guarded(work))

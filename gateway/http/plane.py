@@ -11,6 +11,7 @@ from gateway.http.crowd import Crowd
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
 from gateway.http.headers import RequestHead
+from gateway.http.outbox import Outbox, Outlet
 from gateway.http.pool import Pool
 from gateway.http.record import Recorder
 from gateway.http.registry import Registry
@@ -40,6 +41,8 @@ class Client(Protocol):
     def peer(self) -> str: ...
     @property
     def transport(self) -> asyncio.Transport: ...
+    @property
+    def outlet(self) -> Outlet: ...
     def write_answer(
         self, head: RequestHead, request_id: str, answer: Answer, extra: list[tuple[str, str]], *, close: bool
     ) -> int: ...
@@ -55,6 +58,7 @@ class Plane:
 
     gate: Gate
     pool: Pool
+    outbox: Outbox
     crowd: Crowd
     trusted: TrustedProxies
     recorder: Recorder

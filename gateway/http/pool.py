@@ -10,6 +10,7 @@ from enum import Enum
 
 from config.settings import HttpSettings
 from gateway.descriptors import EXHAUSTED, has_room
+from gateway.http.outbox import Outbox
 from gateway.http.upstream import Origin, UpstreamConnection
 
 _HINT_MARGIN = 1  # seconds; a request that leaves when the server's time is nearly up would meet a closed door
@@ -38,10 +39,11 @@ class DialError(Exception):
 class Pool:
     """Idle upstream connections, newest first, and the way to new ones."""
 
-    def __init__(self, settings: HttpSettings, ceiling: int) -> None:
+    def __init__(self, settings: HttpSettings, ceiling: int, outbox: Outbox) -> None:
         """`ceiling` is the number from which on a descriptor is not for connections of visitors."""
         self.settings = settings
         self._ceiling = ceiling
+        self._outbox = outbox
         self._open: Counter[str] = Counter()
         """Connections by owner, idle ones and those that became tunnels too."""
         self._idle: dict[Origin, dict[UpstreamConnection, float]] = {}
@@ -84,7 +86,7 @@ class Pool:
         loop = asyncio.get_running_loop()
 
         def create() -> UpstreamConnection:
-            return UpstreamConnection(self.settings, origin, self.discard)
+            return UpstreamConnection(self.settings, origin, self._outbox, self.discard)
 
         try:
             async with asyncio.timeout(self.settings.connect_timeout):

@@ -14,6 +14,7 @@ import httptools
 
 from config.settings import HttpSettings
 from gateway.http.headers import BadResponse, Field, ResponseHead, head_size, parse_response
+from gateway.http.outbox import Outbox, Outlet
 
 _KEEP_ALIVE_HINT = re.compile(rb"(?:^|[,;\s])timeout=([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 
@@ -32,9 +33,6 @@ class Receiver(Protocol):
 
     def response_head(self, head: ResponseHead) -> None: ...
     def response_body(self, data: bytes) -> None: ...
-    def response_paused(self) -> None:
-        """All that has arrived was passed on, and it is not the end."""
-
     def response_end(self, *, reusable: bool) -> None: ...
     def switched(self, head: ResponseHead, rest: bytes) -> None: ...
     def upstream_lost(self, reason: str, *, is_untouched: bool) -> None:
@@ -62,13 +60,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, settings: HttpSettings, origin: Origin, gone: Callable[["UpstreamConnection"], None]) -> None:
+    def __init__(
+        self, settings: HttpSettings, origin: Origin, outbox: Outbox, gone: Callable[["UpstreamConnection"], None]
+    ) -> None:
         self.origin = origin
         self.keep_alive_hint: float | None = None
         """How long the workspace says that it keeps an idle connection open."""
         self.is_counted = False
         """Whether it takes up one of the connections that its workspace may have."""
         self._settings = settings
+        self._outbox = outbox
         self._gone = gone
         self._phase = _Phase.IDLE
         self._receiver: Receiver | None = None
@@ -90,7 +91,7 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def is_flushed(self) -> bool:
         """Whether the workspace's side took all that was sent."""
-        return self.transport.get_write_buffer_size() == 0
+        return self._outlet.is_flushed
 
     def begin(self, receiver: Receiver, *, method: bytes) -> None:
         """Expect the response to a request of this method; what follows is written with `send`."""
@@ -107,7 +108,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._start_head()
 
     def send(self, data: bytes) -> None:
-        self.transport.write(data)
+        self._outlet.write(data)
 
     def hold_response(self) -> None:
         """Read no more until the client has taken what there is."""
@@ -129,6 +130,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are so by shape, not by inheritance
+        self._outlet = Outlet(self._outbox, self.transport)
 
     def data_received(self, data: bytes) -> None:
         if self._receiver is None:
@@ -152,8 +154,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self._phase is _Phase.COMPLETE:
             self._complete()
             return
-        if self._receiver is not None:
-            self._receiver.response_paused()
         self._weigh(len(data))
 
     def eof_received(self) -> None:

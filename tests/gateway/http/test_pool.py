@@ -10,6 +10,7 @@ import pytest
 from config.settings import HttpSettings
 from gateway.descriptors import find_ceiling
 from gateway.http.headers import ResponseHead
+from gateway.http.outbox import Outbox
 from gateway.http.pool import DialError, DialFailure, Pool
 from gateway.http.upstream import Origin, UpstreamConnection
 from tests.gateway.http.conftest import eventually, free_port, read_head
@@ -45,7 +46,6 @@ class Asking:
 
     def response_head(self, head: ResponseHead) -> None: ...
     def response_body(self, data: bytes) -> None: ...
-    def response_paused(self) -> None: ...
     def switched(self, head: ResponseHead, rest: bytes) -> None: ...
     def hold_request(self) -> None: ...
     def release_request(self) -> None: ...
@@ -71,7 +71,7 @@ async def server() -> AsyncIterator[Listening]:
 @pytest.fixture
 def pool() -> Pool:
     """Room for two connections per origin, for ten seconds each."""
-    return Pool(HttpSettings(pool_size=2, pool_idle_timeout=10, connect_timeout=0.2), find_ceiling())
+    return Pool(HttpSettings(pool_size=2, pool_idle_timeout=10, connect_timeout=0.2), find_ceiling(), Outbox())
 
 
 async def use(pool: Pool, origin: Origin, now: float = 0) -> UpstreamConnection:
