@@ -29,6 +29,7 @@ from routing.cluster_api import (
     Missing,
     Resource,
 )
+from routing.rights import REVIEWS, Right, read_review, review_of
 
 _ANSWER_SECONDS = aiohttp.ClientTimeout(total=30, sock_connect=5)  # a page of a list takes well under a second
 # A bookmark comes about every minute; whoever says nothing for longer than two is behind a connection that is dead.
@@ -37,6 +38,7 @@ _WATCH_ENDS = 290  # seconds after which the server ends a watch: load moves on 
 _LINE_MAX = 4 << 20  # etcd takes no object larger than 1.5 MiB
 _MESSAGE_MAX = 500  # characters of a refusal that are worth a line in a log
 _FIELD_MANAGER = "workspaces-gateway"  # whose the annotation is, in the eyes of a server-side apply
+_WRITTEN = {"PATCH": "application/merge-patch+json", "POST": "application/json"}
 _REFUSALS = {403: Forbidden, 404: Missing, 409: Conflicting, 410: Expired}
 
 
@@ -109,6 +111,14 @@ class Kubernetes(ClusterApi):
     async def patch_service(self, namespace: str, name: str, patch: Manifest) -> Manifest:
         return await self._ask("PATCH", SERVICES.path(namespace, name), {"fieldManager": _FIELD_MANAGER}, patch)
 
+    async def is_allowed(self, right: Right) -> bool:
+        """Whether these credentials carry a right.
+
+        Raises:
+            ClusterFault: if the server does not say.
+        """
+        return read_review(await self._ask("POST", REVIEWS.path(""), {}, review_of(right)))
+
     async def _ask(self, method: str, path: str, query: dict[str, str], body: Manifest | None = None) -> Manifest:
         async with self._request(method, path, query, body, limits=_ANSWER_SECONDS) as response:
             return _read_object(await response.read())
@@ -125,7 +135,7 @@ class Kubernetes(ClusterApi):
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         client, headers = self._client, {"Accept": "application/json", "User-Agent": _FIELD_MANAGER}
         if body is not None:
-            headers["Content-Type"] = "application/merge-patch+json"
+            headers["Content-Type"] = _WRITTEN[method]
         try:
             await client.update_params_for_auth(headers, [], ["BearerToken"])
             response: aiohttp.ClientResponse = await client.rest_client.request(
@@ -138,7 +148,7 @@ class Kubernetes(ClusterApi):
                 _request_timeout=limits,
             )
             async with response:
-                if response.status != 200:
+                if response.status not in (200, 201):
                     raise _refusal(response, await response.read())
                 yield response
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:

@@ -6,6 +6,7 @@ from gateway.check.doors import look_at_portal, look_at_zones
 from gateway.check.gitlab import look_at_redirect, look_at_service_token, look_for_application, look_for_gitlab
 from gateway.check.model import Step
 from gateway.check.names import look_at_portal_name, look_at_zone_names
+from gateway.check.rights import look_at_rights
 from gateway.check.routes import look_at_routes
 from gateway.check.sessions import look_at_sessions
 from gateway.check.ssh_door import look_at_host_keys, look_at_ssh_door
@@ -13,7 +14,7 @@ from gateway.check.workspace import look_at_ports, look_at_sshd
 
 GITLAB, APPLICATION, REDIRECT = "GitLab", "OAuth application", "redirect URI and scopes"
 SERVICE_TOKEN = "service token"  # noqa: S105 - the name of a step
-ROUTES, SESSIONS = "routes", "sessions"
+RIGHTS, ROUTES, SESSIONS = "rights in the cluster", "routes", "sessions"
 PORTAL_NAME, ZONE_NAMES, CERTIFICATES = "name of the portal", "names of workspaces", "certificates"
 PORTAL, ZONES = "portal", "hosts of workspaces"
 HOST_KEYS, SSH_DOOR = "SSH host keys", "SSH door"
@@ -36,6 +37,7 @@ def steps_for(settings: Settings) -> tuple[Step, ...]:
     return (
         Step(GITLAB, look_for_gitlab),
         Step(SERVICE_TOKEN, look_at_service_token, (GITLAB,)),
+        Step(RIGHTS, look_at_rights),
         Step(ROUTES, look_at_routes),
         *(_WEB if settings.http.enabled else ()),
         Step(HOST_KEYS, look_at_host_keys),

@@ -57,6 +57,21 @@ class Helm:
         parsed: Object = self._ask("set", line=line)
         return parsed
 
+    def install(self, kubeconfig: Path, chart: Path, values: Object) -> None:
+        """`helm install` of a chart in a cluster, under the name and in the namespace that GitLab documents."""
+        self._ask("install", kubeconfig=str(kubeconfig), chart=str(chart), values=values)
+
+    def upgrade(self, kubeconfig: Path, values: Object) -> None:
+        """`helm upgrade` of that release to the gateway's chart."""
+        self._ask("upgrade", kubeconfig=str(kubeconfig), chart=str(CHART), values=values)
+
+    def roll_back(self, kubeconfig: Path) -> None:
+        """`helm rollback` to what was there before."""
+        self._ask("rollback", kubeconfig=str(kubeconfig))
+
+    def uninstall(self, kubeconfig: Path) -> None:
+        self._ask("uninstall", kubeconfig=str(kubeconfig))
+
     def _ask(self, what: str, **details: Any) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -100,6 +115,10 @@ def find(objects: list[Object], kind: str, name: str = "") -> Object:
 
 def _answer(chart: helm_python.Chart, request: Object) -> Object:
     try:
+        if "kubeconfig" in request:
+            with helm_python.Config(kubeconfig_path=request["kubeconfig"], namespace=NAMESPACE) as cluster:
+                _release(cluster, request)
+                return {"result": None}
         match request.pop("what"):
             case "lint":
                 return {"result": helm_python.lint(CHART, request["values"], strict=True)}
@@ -112,6 +131,20 @@ def _answer(chart: helm_python.Chart, request: Object) -> Object:
                 raise ValueError(other)
     except helm_python.HelmError as error:
         return {"refused": str(error)}
+
+
+def _release(cluster: helm_python.Config, request: Object) -> None:
+    match request["what"]:
+        case "install":
+            cluster.install(request["chart"], RELEASE, request["values"], namespace=NAMESPACE)
+        case "upgrade":
+            cluster.upgrade(request["chart"], RELEASE, request["values"], namespace=NAMESPACE)
+        case "rollback":
+            cluster.rollback(RELEASE)
+        case "uninstall":
+            cluster.uninstall(RELEASE)
+        case other:
+            raise ValueError(other)
 
 
 def _serve() -> None:

@@ -38,10 +38,10 @@ def environment(objects: list[Object], secrets: Secrets) -> dict[str, str]:
     return environ
 
 
-def settings_of(objects: list[Object], secrets: Secrets, folder: Path, *more: str) -> Settings:
+def settings_of(objects: list[Object], secrets: Secrets, folder: Path) -> Settings:
     """What the process would be set to; `folder` stands in for what is mounted below /etc."""
     written = find(objects, "ConfigMap")["data"]["gateway.yaml"]
     (folder / "settings").mkdir(exist_ok=True)
     (folder / "settings" / "gateway.yaml").write_text(written.replace(MOUNTED, str(folder)))
     arguments = [argument.replace(MOUNTED, str(folder)) for argument in container(objects)["args"]]
-    return load_settings([*arguments, *more], environment(objects, secrets))
+    return load_settings(arguments, environment(objects, secrets))

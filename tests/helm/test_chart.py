@@ -61,7 +61,7 @@ def values(name: str) -> Object:
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Path:
-    """What Secrets and ConfigMaps other than the chart's put below /etc, and a route file."""
+    """What Secrets and ConfigMaps other than the chart's put below /etc."""
     for name in ("host-keys/ssh_host_ed25519_key", "host-keys/ssh_host_rsa_key"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(HOST_KEY)
@@ -72,8 +72,7 @@ def mounted(tmp_path: Path) -> Path:
 
 
 def settings(helm: Helm, given: Object, mounted: Path) -> Settings:
-    (mounted / "routes.yaml").write_text("workspaces: []\n")
-    return settings_of(helm.template(given), SECRETS, mounted, f"--routing-file={mounted / 'routes.yaml'}")
+    return settings_of(helm.template(given), SECRETS, mounted)
 
 
 @pytest.mark.parametrize("file", values_files(), ids=lambda file: file.stem)

@@ -9,6 +9,7 @@ import pytest
 from tests.kubernetes.clusters import ClusterUnderTest, open_stand_in_cluster
 from tests.kubernetes.real import RealServer, find_programs, open_real_cluster, run_real_server
 
+_REAL_ALONE = ("test_agent.py", "test_chart.py")
 _numbers = itertools.count(1)
 
 
@@ -19,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """What only kubectl and a real API server can answer is not asked of the stand-in."""
     is_real = config.getoption("--cluster", "stand-in") == "real"
-    return True if collection_path.name == "test_agent.py" and not is_real else None
+    return True if collection_path.name in _REAL_ALONE and not is_real else None
 
 
 @pytest.fixture(scope="session")

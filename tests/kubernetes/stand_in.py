@@ -54,6 +54,7 @@ class StandIn:
             app.router.add_get(prefix + "/namespaces/{namespace}/{plural}", self._list_or_watch)
             app.router.add_get(prefix + "/namespaces/{namespace}/{plural}/{name}", self._get)
             app.router.add_patch(prefix + "/namespaces/{namespace}/{plural}/{name}", self._patch)
+        app.router.add_post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review)
         self._runner = web.AppRunner(app, shutdown_timeout=0.05, access_log=None)  # 0 would mean for ever
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
@@ -94,15 +95,36 @@ class StandIn:
         except Refused as refused:
             return web.json_response(refused.status, status=refused.code)
 
-    def _check(self, request: web.Request, verb: str) -> None:
-        plural, namespace = request.match_info["plural"], request.match_info.get("namespace", "")
-        self.asked.append(f"{verb} {plural}")
+    async def _review(self, request: web.Request) -> web.Response:
+        try:
+            token = self._token(request)
+        except Refused as refused:
+            return web.json_response(refused.status, status=refused.code)
+        assert request.content_type == "application/json", request.content_type
+        review = await request.json()
+        asked = review["spec"]["resourceAttributes"]
+        assert asked["group"] == _KINDS[asked["resource"]], asked
+        allowed = self._is_granted(token, asked["verb"], asked["resource"], asked["namespace"])
+        return web.json_response({**review, "status": {"allowed": allowed}}, status=201)
+
+    def _token(self, request: web.Request) -> str:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in self.tokens:
             raise Refused(401, "Unauthorized", "Unauthorized")
-        for right in self.tokens[token]:
-            if verb in right.verbs and right.plural == plural and right.namespace in ("", namespace):
-                return
+        return token
+
+    def _is_granted(self, token: str, verb: str, plural: str, namespace: str) -> bool:
+        return any(
+            verb in right.verbs and right.plural == plural and right.namespace in ("", namespace)
+            for right in self.tokens[token]
+        )
+
+    def _check(self, request: web.Request, verb: str) -> None:
+        plural, namespace = request.match_info["plural"], request.match_info.get("namespace", "")
+        self.asked.append(f"{verb} {plural}")
+        token = self._token(request)
+        if self._is_granted(token, verb, plural, namespace):
+            return
         place = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
         message = f'{plural} is forbidden: User "{token}" cannot {verb} resource "{plural}" in API group '
         raise Refused(403, "Forbidden", f'{message}"{_KINDS[plural]}" {place}')
