@@ -4,7 +4,7 @@
                                                     \\_ admitted: relay, packet by packet, until one leg ends
 
 `internals` is the one module that touches private names of asyncssh; `selftest` checks at start that they still fit.
-`pump` moves channel data past asyncssh, from key to key (`gcm`), and leaves every other packet to it and the relay.
+`pump` moves channel data past asyncssh, key to key, where both legs have a `cipher` that permits it (`gcm`, `etm`).
 `options` says what is negotiated, `host_keys` who the gateway is, `pod_keys` whether a workspace is still the one it
 was, `tokens` what can be a token, `keys` whom a public key or certificate lets in, `verdicts` what GitLab said a moment
 ago, `states` what keeps a workspace shut, `recheck` whether somebody may still be in, `proxy_protocol` what load

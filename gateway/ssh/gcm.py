@@ -4,22 +4,21 @@ The packet length is sent in the clear and authenticated with the rest; the 12-b
 that counts the packets, so whoever opens or seals out of order fails.
 """
 
-from asyncssh.encryption import Encryption
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.utils import Buffer
 
-HEADER = 4
-"""Bytes of the packet length in front of a packet."""
-BLOCK = 16
-TAG = 16
+from gateway.ssh import limits
+from gateway.ssh.cipher import HEADER, PacketCipher
+
+_TAG = 16
+# Holds one plain text until it is sealed again, which is before the next: the loop has one thread.
+_PLAIN = memoryview(bytearray(limits.PACKET_MAX))
 
 
-class GcmCipher(Encryption):
-    """Opens or seals, never both: each direction has its own key.
+class GcmCipher(PacketCipher):
+    """Opens or seals, never both: each direction has its own key."""
 
-    `encrypt_packet`, `decrypt_header` and `decrypt_packet` are what asyncssh calls for every packet it handles itself.
-    """
+    tag = _TAG
 
     def __init__(self, key: bytes, nonce: bytes) -> None:
         self._aead = AESGCM(key)
@@ -34,30 +33,27 @@ class GcmCipher(Encryption):
         """Grows by one with each packet."""
         return self._invocation
 
-    def open_into(self, sealed: Buffer, header: Buffer, plain: Buffer) -> bool:
-        """Opens the next packet without using its number up; False if it is not authentic."""
+    def open(self, packet: memoryview) -> memoryview | None:
+        plain = _PLAIN[: len(packet) - HEADER - _TAG]
         try:
-            self._aead.decrypt_into(self._nonce(), sealed, header, plain)
+            self._aead.decrypt_into(self._nonce(), packet[HEADER:], packet[:HEADER], plain)
         except InvalidTag:
-            return False
-        return True
+            return None
+        return plain
 
     def advance(self) -> None:
-        """The packet that was opened is dealt with."""
         self._invocation = (self._invocation + 1) & 0xFFFFFFFFFFFFFFFF
 
-    def seal_into(self, plain: Buffer, header: Buffer, sealed: Buffer) -> None:
-        """Seals the next packet; `sealed` has room for the tag."""
-        self._aead.encrypt_into(self._nonce(), plain, header, sealed)
+    def seal(self, plain: bytes | memoryview, packet: memoryview) -> None:
+        header = len(plain).to_bytes(HEADER, "big")
+        packet[:HEADER] = header
+        self._aead.encrypt_into(self._nonce(), plain, header, packet[HEADER:])
         self.advance()
 
     def encrypt_packet(self, _seq: int, header: bytes, packet: bytes) -> tuple[bytes, bytes]:
         sealed = self._aead.encrypt(self._nonce(), packet, header)
         self.advance()
         return header + sealed, b""
-
-    def decrypt_header(self, _seq: int, first_block: bytes, header_len: int) -> tuple[bytes, bytes]:
-        return first_block, first_block[:header_len]
 
     def decrypt_packet(self, _seq: int, first: bytes, rest: bytes, header_len: int, mac: bytes) -> bytes | None:
         try:

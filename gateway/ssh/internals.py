@@ -11,10 +11,12 @@ from typing import Any, Protocol, cast
 
 import asyncssh
 from asyncssh.connection import SSHConnection
-from asyncssh.encryption import Encryption, GCMEncryption
+from asyncssh.encryption import Encryption, ETMEncryption, GCMEncryption
 from asyncssh.packet import SSHPacket, String
 
 from gateway.ssh import limits
+from gateway.ssh.cipher import PacketCipher
+from gateway.ssh.etm import EtmCipher
 from gateway.ssh.gcm import GcmCipher
 from gateway.ssh.host_keys import prove_host_keys
 from gateway.ssh.keys import JudgesKeys
@@ -22,7 +24,7 @@ from gateway.ssh.parting import Linger, Parting, make_printable
 from gateway.ssh.tokens import with_clean_password
 
 MSG_DISCONNECT, MSG_IGNORE = 1, 2  # RFC 4253 section 12
-GCM = GcmCipher | GCMEncryption
+OPEN_LENGTH = PacketCipher | GCMEncryption | ETMEncryption
 CONNECTION_LAYER = (80, 81, 82, *range(90, 101))  # RFC 4254 section 9
 MSG_PING, MSG_PONG = 192, 193  # OpenSSH's PROTOCOL file, section 1.9
 
@@ -48,12 +50,13 @@ class _EveryChannel(dict[int, Any]):
         return self._leg
 
 
-def _scheduled_once(encryption: Encryption | None) -> Encryption | None:
-    """asyncssh's AES-GCM schedules its key for every packet."""
-    if type(encryption) is not GCMEncryption:
-        return encryption
-    cipher = encryption._cipher  # noqa: SLF001 - the reason for this module
-    return GcmCipher(cipher._key, cipher._iv)  # noqa: SLF001 - the reason for this module
+def _taken_over(encryption: Encryption | None, number: int) -> Encryption | None:
+    """The same cipher, where it can be, for those who open or seal the packet of this number without asyncssh."""
+    if type(encryption) is GCMEncryption:
+        return GcmCipher(encryption._cipher._key, encryption._cipher._iv)  # noqa: SLF001 - the reason for this module
+    if type(encryption) is ETMEncryption:
+        return EtmCipher(encryption._cipher, encryption._mac, number)  # noqa: SLF001 - the reason for this module
+    return encryption
 
 
 class Leg(SSHConnection):
@@ -145,37 +148,38 @@ class Leg(SSHConnection):
     @property
     def is_at_packet(self) -> bool:
         """Whether the next byte received is the first of a packet whose length can be read as it is."""
-        return (
-            self._transport is not None
-            and self._recv_handler == self._recv_pkthdr
-            and isinstance(self._recv_encryption, GCM)
-        )
+        is_between = self._transport is not None and self._recv_handler == self._recv_pkthdr
+        return is_between and isinstance(self._recv_encryption, OPEN_LENGTH)
 
     @property
-    def opener(self) -> GcmCipher | None:
+    def tag(self) -> int:
+        """Bytes behind a packet received that authenticate it."""
+        return self._recv_macsize
+
+    @property
+    def opener(self) -> PacketCipher | None:
         """What opens the packets received, where others than asyncssh may."""
-        self._recv_encryption = _scheduled_once(self._recv_encryption)
+        self._recv_encryption = _taken_over(self._recv_encryption, self._recv_seq)
         is_free = self._kex is None and self._sink is not None
-        return self._recv_encryption if is_free and isinstance(self._recv_encryption, GcmCipher) else None
+        return self._recv_encryption if is_free and isinstance(self._recv_encryption, PacketCipher) else None
 
     @property
-    def sealer(self) -> GcmCipher | None:
+    def sealer(self) -> PacketCipher | None:
         """What seals the packets to be sent, where others than asyncssh may."""
-        self._send_encryption = _scheduled_once(self._send_encryption)
+        self._send_encryption = _taken_over(self._send_encryption, self._send_seq)
         is_rekey_due = self._rekey_bytes_sent >= self._rekey_bytes or time.monotonic() >= self._rekey_time
         is_free = self._kex_complete and self._sink is not None and not is_rekey_due
-        return self._send_encryption if is_free and isinstance(self._send_encryption, GcmCipher) else None
+        return self._send_encryption if is_free and isinstance(self._send_encryption, PacketCipher) else None
 
     def take_unparsed(self) -> bytes:
         """What asyncssh holds of a packet that has not arrived in full."""
-        if self._recv_handler == self._recv_packet and isinstance(self._recv_encryption, GCM):
+        if self._recv_handler == self._recv_packet and isinstance(self._recv_encryption, OPEN_LENGTH):
             self._inpbuf, self._packet = self._packet + self._inpbuf, b""  # it has read the length and no more
             self._recv_handler = self._recv_pkthdr
         unparsed, self._inpbuf = self._inpbuf, b""
         return unparsed
 
     def keep_unparsed(self, rest: bytes) -> None:
-        """The beginning of a packet, for the next read."""
         self._inpbuf = rest
 
     def note_alive(self) -> None:
@@ -201,11 +205,7 @@ class Leg(SSHConnection):
     def uncork(self) -> None:
         """Sends all that was collected, in one write."""
         parts, self._corked = self._corked, None
-        if not parts or self._transport is None:
-            return
-        if len(parts) == 1:
-            self._transport.write(parts[0])
-        else:
+        if parts and self._transport is not None:
             self._transport.writelines(parts)
 
     def _send(self, data: bytes | memoryview) -> None:

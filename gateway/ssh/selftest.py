@@ -19,13 +19,25 @@ _LOOPBACK = "127.0.0.1"
 _TIMEOUT = 10  # seconds; it takes a tenth of one
 _WORDS = b"every packet as it is \x00\xff"
 _EXIT_STATUS = 7
-_CIPHERS = ("aes128-gcm@openssh.com", "aes128-ctr")  # the pump moves the data of the first, asyncssh that of the second
+_CIPHERS = (  # the pump moves the data of the first two, asyncssh that of the last
+    ("aes128-gcm@openssh.com", "hmac-sha2-256"),
+    ("aes128-ctr", "hmac-sha2-256-etm@openssh.com"),
+    ("aes128-ctr", "hmac-sha2-256"),
+)
 PRIVATE_NAMES = (
     *("_all_server_host_keys", "_auth", "_auth_complete", "_auth_final", "_channels", "_cleanup", "_client_version"),
     *("_extensions_to_send", "_finish_userauth", "_force_close", "_inpbuf", "_keepalive_count", "_keepalive_count_max"),
     *("_keepalive_timer_callback", "_kex", "_kex_complete", "_loop", "_owner", "_packet", "_packet_handlers"),
     *("_process_disconnect", "_protocol_factory", "_recv_encryption", "_recv_handler", "_recv_packet"),
-    *("_recv_pkthdr", "_recv_seq", "_recv_version", "_rekey_bytes", "_rekey_bytes_sent", "_rekey_seconds"),
+    *(
+        "_recv_macsize",
+        "_recv_pkthdr",
+        "_recv_seq",
+        "_recv_version",
+        "_rekey_bytes",
+        "_rekey_bytes_sent",
+        "_rekey_seconds",
+    ),
     *("_rekey_time", "_reset_keepalive_timer", "_send", "_send_disconnect", "_send_encryption", "_send_kexinit"),
     *("_send_seq", "_server_host_keys", "_session_id", "_set_keepalive_timer", "_transport"),
 )
@@ -45,10 +57,10 @@ async def check_asyncssh() -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     options = client_leg_options(settings, [key])
     _check_names(key)
-    for cipher in _CIPHERS:
+    for cipher, mac in _CIPHERS:
         try:
             async with asyncio.timeout(_TIMEOUT):
-                echoed = await _echo(settings, options, key, cipher)
+                echoed = await _echo(settings, options, key, cipher, mac)
         except (OSError, TimeoutError, asyncssh.Error) as exc:
             raise IncompatibleAsyncssh(f"asyncssh {asyncssh.__version__} carries no session: {exc!r}") from exc
         if echoed != (_WORDS, _EXIT_STATUS):
@@ -64,7 +76,7 @@ def _check_names(key: asyncssh.SSHKey) -> None:
 
 
 async def _echo(
-    settings: SshSettings, options: asyncssh.SSHServerConnectionOptions, key: asyncssh.SSHKey, cipher: str
+    settings: SshSettings, options: asyncssh.SSHServerConnectionOptions, key: asyncssh.SSHKey, cipher: str, mac: str
 ) -> tuple[Any, int | None]:
     """What comes back from an echo behind the relay, and its exit status."""
     async with AsyncExitStack() as stack:
@@ -84,12 +96,12 @@ async def _echo(
         outside = await asyncio.get_running_loop().create_server(lambda: ClientLeg(options, doorman), _LOOPBACK, 0)
         stack.push_async_callback(doorman.wait_gone)
         stack.callback(outside.close)
-        client = await stack.enter_async_context(_connect(outside.sockets[0].getsockname()[1], cipher))
+        client = await stack.enter_async_context(_connect(outside.sockets[0].getsockname()[1], cipher, mac))
         result = await client.run("echo", input=_WORDS, encoding=None)
         return result.stdout, result.exit_status
 
 
-def _connect(port: int, cipher: str) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
+def _connect(port: int, cipher: str, mac: str) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
     return asyncssh.connect(
         _LOOPBACK,
         port,
@@ -99,6 +111,7 @@ def _connect(port: int, cipher: str) -> AbstractAsyncContextManager[asyncssh.SSH
         client_keys=None,
         agent_path=None,
         encryption_algs=[cipher],
+        mac_algs=[mac],
         username="somebody",
         password="anything",  # noqa: S106 - the doorman takes any
     )

@@ -300,6 +300,8 @@ class Bench:
         self._stack = stack
         self._host_key = host_key
         self._folder = folder
+        self.cipher = "aes128-gcm@openssh.com"
+        """Of raw clients."""
 
     async def open_sshd(self) -> WorkspaceSshd:
         return await self._stack.enter_async_context(WorkspaceSshd())
@@ -336,6 +338,7 @@ class Bench:
         """A raw client that has logged in."""
         login = _RawClient()
         options = workspace_leg_options(SshSettings(backend_username=WORKSPACE))
+        options.encryption_algs = [self.cipher.encode()]
         _, leg = await asyncio.get_running_loop().create_connection(
             lambda: WorkspaceLeg(options, login), LOOPBACK, gateway.door.port
         )

@@ -9,7 +9,9 @@ import pytest
 from asyncssh.packet import String, UInt32
 
 from gateway.ssh import limits, pump
-from gateway.ssh.gcm import HEADER, TAG, GcmCipher
+from gateway.ssh.cipher import HEADER, PacketCipher
+from gateway.ssh.etm import EtmCipher
+from gateway.ssh.gcm import GcmCipher
 from gateway.ssh.internals import Leg
 from gateway.ssh.parting import Parting
 from gateway.ssh.pump import Pump
@@ -69,12 +71,19 @@ def feed(reader: Pump, received: bytes) -> None:
     reader.buffer_updated(len(received))
 
 
-def invocations(*ciphers: GcmCipher | None) -> list[int]:
-    return [cipher.invocation for cipher in ciphers if cipher is not None]
+def invocations(*ciphers: PacketCipher | None) -> list[int]:
+    return [cipher.invocation for cipher in ciphers if isinstance(cipher, GcmCipher | EtmCipher)]
 
 
 async def receive(peer: Peer, count: int) -> list[bytes]:
     return [await peer.receive() for _ in range(count)]
+
+
+@pytest.fixture(params=["aes128-gcm@openssh.com", "aes128-ctr"], ids=["gcm", "ctr"])
+def bench(bench: Bench, request: pytest.FixtureRequest) -> Bench:
+    """Of each kind of cipher that the pump knows; the workspace's leg has the first of them."""
+    bench.cipher = request.param
+    return bench
 
 
 @pytest.fixture
@@ -274,8 +283,8 @@ async def test_a_packet_of_an_odd_shape_means_what_asyncssh_says(bench: Bench, p
     client.leg.send(data(1))  # so that the client's cipher has the next number
     cipher = client.leg._send_encryption
     assert cipher is not None
-    sealed = b"".join(cipher.encrypt_packet(0, UInt32(len(packet)), packet))
-    assert len(sealed) == HEADER + len(packet) + TAG
+    sealed = b"".join(cipher.encrypt_packet(client.leg._send_seq, UInt32(len(packet)), packet))
+    assert len(sealed) == HEADER + len(packet) + client.leg.tag
     feed(pump_of(inner), sent.kept + sealed)
 
     assert await workspace.receive() == data(1)
