@@ -10,7 +10,7 @@ help:
 	@echo 'make demo   a gateway with a stand-in GitLab and workspaces, on this machine; needs python3 and PyPI'
 	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
 	@echo 'make test-openssh  the tests of OpenSSH itself and ssh-audit, through the gateway; about ten minutes, root, Debian'
-	@echo 'make test-transfers  large copies over SSH with the programs people use; about twenty minutes, root, Debian'
+	@echo 'make test-transfers  large copies over SSH with the programs people use; about half an hour, root, Debian'
 	@echo 'make test-image  the steps of the Dockerfile in a scratch root, and what runs in it; two minutes, root, Debian'
 	@echo 'make image  the container image, by docker, podman or buildah; IMAGE=name:tag names it'
 	@echo 'make requirements.txt  renews the wheels that the image pins by hash'

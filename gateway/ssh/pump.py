@@ -59,6 +59,8 @@ class Pump(asyncio.BufferedProtocol):
 
     def _receive(self, end: int) -> None:
         source = self._source
+        if not source.is_open:
+            return
         source.note_alive()
         rest = source.take_unparsed()
         if len(rest) > _ROOM:  # piled up during a key exchange
