@@ -51,6 +51,11 @@ class WorkspaceOwners:
         """Whether owners are known without anybody having signed in."""
         return bool(self._service_token.get_secret_value().strip())
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether there is any workspace whose owner could be known."""
+        return self.has_service_token or bool(self._witnesses)
+
     def learn(self, workspace_id: str, token: TokenSource) -> None:
         """Somebody whom GitLab just called the owner is signed in."""
         self._witnesses[workspace_id] = token

@@ -172,7 +172,7 @@ class Connection(asyncssh.SSHServer):
         return await self._try("keyboard-interactive", responses[0] if len(responses) == 1 else "")
 
     def public_key_auth_supported(self) -> bool:
-        return self._keys is not None
+        return self._keys is not None and self._keys.is_offered
 
     async def validate_key(self, blob: bytes, signed: bytes, signature: bytes) -> bool:
         """What `ClientLeg` asks about a public key: would it do, or, where something is signed, does it."""

@@ -50,6 +50,10 @@ class JudgesKeys(Protocol):
 class Owners(Protocol):
     """Says whose a workspace is."""
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether that is known of any."""
+
     async def find_owner(self, workspace_id: str) -> Owner | Denied | Unavailable: ...
 
 
@@ -153,6 +157,11 @@ class KeyAccess:
 
     def __repr__(self) -> str:
         return f"KeyAccess(known={len(self._known)}, authorities={self._authorities!r})"
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether clients hear of keys at all. Of no workspace alone, or that would tell which ones exist."""
+        return self._owners.can_tell
 
     async def find_credential(self, workspace: Workspace | None, blob: bytes, address: str) -> Credential | None:
         """What this key is to the workspace, None where it opens nothing; GitLab is asked once for many keys."""

@@ -133,6 +133,12 @@ async def test_a_service_user_that_cannot_read_the_workspace_knows_no_owner(worl
     assert isinstance(await owners(world, token).find_owner("993"), Denied)
 
 
+async def test_who_can_tell_nothing_says_so(world: World, either: WorkspaceOwners) -> None:
+    """With neither a service token nor a sign-in, nobody needs to be asked for a key."""
+    assert either.can_tell
+    assert not owners(world).can_tell
+
+
 async def test_no_token_is_shown(by_service: WorkspaceOwners, by_sign_in: WorkspaceOwners) -> None:
     """How owners are known may be seen, with what it is done not."""
     await asyncio.gather(by_service.find_owner("993"), by_sign_in.find_owner("993"))

@@ -29,7 +29,7 @@ class Owners:
 
     owner: Owner | Denied | Unavailable
     asked: list[str] = field(default_factory=list)
-    changed: dict[str, Any] = field(default_factory=dict)
+    can_tell: bool = True
 
     async def find_owner(self, workspace_id: str) -> Owner | Denied | Unavailable:
         self.asked.append(workspace_id)
@@ -98,6 +98,17 @@ async def test_without_a_way_to_know_owners_no_key_is_offered(gateway: Gateway, 
     done = await gateway.ssh(*KEY_ONLY, *ring.write(ring.key), "true")
 
     assert "Permission denied (keyboard-interactive,password)." in done.err
+
+
+async def test_keys_are_offered_from_the_first_owner_on_that_is_known(ring: Keyring) -> None:
+    ring.owners.can_tell = False
+    before = await ring.gateway.ssh(*KEY_ONLY, *ring.write(ring.key), "true")
+    ring.owners.can_tell = True
+    after = await ring.gateway.ssh(*KEY_ONLY, *ring.write(ring.key), "echo in")
+
+    assert "Permission denied (keyboard-interactive,password)." in before.err
+    assert after.out == b"in\n"
+    assert ring.owners.asked == ["7"]
 
 
 async def test_twenty_keys_of_an_agent_cost_one_question_and_lead_to_the_prompt(ring: Keyring) -> None:
