@@ -107,8 +107,8 @@ class HttpSettings(Section):
     """Idle upstream connections kept per workspace port; a browser opens six."""
     pool_idle_timeout: Seconds = 90
     max_connections: Annotated[int, Field(ge=0)] = 10_000
-    """Clients of this process, tunnels included; at some 20 KiB each when idle they take 200 MB. Fewer where there are
-    not descriptors for so many. 0 here and below is no limit."""
+    """Clients of this process, tunnels included. An idle one takes some 5 KiB, one that takes its answer slowly up to
+    a few hundred. Fewer where there are not descriptors for so many. 0 here and below is no limit."""
     max_connections_per_ip: Annotated[int, Field(ge=0)] = 2000
     """An office of two hundred, each with an editor; a fifth of all. An IPv6 address counts by its /64, and
     `trusted_proxies` by nothing: behind an ingress this limit is the ingress's matter."""

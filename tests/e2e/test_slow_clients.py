@@ -12,7 +12,7 @@ import trustme
 from tests.e2e.conftest import Setup
 
 THOUSANDS = 4000
-IDLE_BYTES = 20 << 10  # what `http.max_connections` reckons with for each
+IDLE_BYTES = 10 << 10  # of memory for each; `http.max_connections` reckons with half of it
 
 
 def resident(pid: int) -> int:
