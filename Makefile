@@ -2,8 +2,8 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes bench-http bench-ssh lint image \
-  requirements.txt clean
+.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes bench-http bench-ssh bench-kubernetes lint \
+  image requirements.txt clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make lint   ruff and mypy alone'
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make bench-ssh  the SSH door beside a plain relay, about eight minutes; ROUNDS=n LINES=a,b shorten it'
+	@echo 'make bench-kubernetes  following 100,000 Services, about two minutes; SERVICES=n shortens it'
 	@echo 'make clean  removes everything that make has made'
 
 # With a terminal, the demo gets Ctrl-C to itself (bash -m), so that it ends in good order and make does not complain.
@@ -65,6 +66,9 @@ bench-http: .venv/.installed-bench
 bench-ssh: .venv/.installed-dev
 	@.ci/debian-packages
 	@$(PYTHON) -m tests.bench.ssh_bench
+
+bench-kubernetes: .venv/.installed-dev
+	@$(PYTHON) -m tests.bench.kubernetes_bench
 
 lint: .venv/.installed-dev
 	@$(PYTHON) -m ruff check

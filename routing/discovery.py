@@ -4,8 +4,8 @@ Whatever a Service says was written by somebody who may be hostile: every part i
 fails is refused with a reason while the rest still works.
 """
 
+import socket
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from routing.hostname import InvalidTemplate, is_within, render_host
 from routing.model import Claim, Endpoint, Refusal, Route, ServicePort, Workspace, WorkspaceService
@@ -86,8 +86,10 @@ def _is_ssh(port: ServicePort, rules: RoutingRules) -> bool:
 
 def _is_address(value: str) -> bool:
     # Headless ("None") and ExternalName Services have none; a name would mean DNS, and a way out of the cluster.
-    try:
-        ip_address(value)
-    except ValueError:
-        return False
-    return True
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, value)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False

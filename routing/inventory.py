@@ -4,7 +4,7 @@
 table. A claim knows its workspace's state, so an EndpointSlice that changes, changes the claim of its Service.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,6 +22,11 @@ class Delta:
     claims: dict[str, Claim | None] = field(default_factory=dict)
     """By key; None where it is gone."""
     refusals: list[Refusal] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """They have been written."""
+        self.claims.clear()
+        self.refusals.clear()
 
 
 class Inventory(Protocol):
@@ -60,9 +65,13 @@ class Services(Inventory):
         self._forget(service_key(manifest), delta)
 
     def retain(self, namespace: str, present: set[str], delta: Delta) -> None:
-        known = self._claims.keys() | self._refusals.keys()
-        for key in [key for key in known if key not in present and _is_in(key, namespace)]:
-            self._forget(key, delta)
+        for known in (self._claims, self._refusals):
+            for key in _missing(known, present, namespace):
+                self._forget(key, delta)
+
+    def get_claim(self, key: str) -> Claim | None:
+        """What the Service of this key claims."""
+        return self._claims.get(key)
 
     def restate(self, key: str, delta: Delta) -> None:
         """What the EndpointSlices of a Service say has changed."""
@@ -110,6 +119,9 @@ class EndpointSlices(Inventory):
 
     def __init__(self) -> None:
         self._states: dict[str, tuple[tuple[str, WorkspaceState], ...]] = {}
+        """By the key of the Service: each of its slices, by key, and what it says."""
+        self._owners: dict[str, str] = {}
+        """By the key of the slice: its Service."""
         self._services: Services | None = None
 
     def __repr__(self) -> str:
@@ -124,22 +136,26 @@ class EndpointSlices(Inventory):
         return state_of(state for _, state in self._states.get(key, ()))
 
     def put(self, manifest: Manifest, delta: Delta) -> None:
-        if owner := get_owner_key(manifest):
-            name = manifest["metadata"]["name"]
-            self._set(owner, (*self._others(owner, name), (name, read_slice(manifest))), delta)
+        key, owner = service_key(manifest), get_owner_key(manifest)
+        if self._owners.get(key, owner) != owner:
+            self._forget(key, delta)
+        if owner:
+            self._owners[key] = owner
+            self._set(owner, (*self._others(owner, key), (key, read_slice(manifest))), delta)
 
     def remove(self, manifest: Manifest, delta: Delta) -> None:
-        if owner := get_owner_key(manifest):
-            self._set(owner, self._others(owner, manifest["metadata"]["name"]), delta)
+        self._forget(service_key(manifest), delta)
 
     def retain(self, namespace: str, present: set[str], delta: Delta) -> None:
-        for owner in [owner for owner in self._states if _is_in(owner, namespace)]:
-            place = owner.partition("/")[0]
-            left = tuple(pair for pair in self._states[owner] if f"{place}/{pair[0]}" in present)
-            self._set(owner, left, delta)
+        for key in _missing(self._owners, present, namespace):
+            self._forget(key, delta)
 
-    def _others(self, owner: str, name: str) -> tuple[tuple[str, WorkspaceState], ...]:
-        return tuple(pair for pair in self._states.get(owner, ()) if pair[0] != name)
+    def _forget(self, key: str, delta: Delta) -> None:
+        if owner := self._owners.pop(key, None):
+            self._set(owner, self._others(owner, key), delta)
+
+    def _others(self, owner: str, key: str) -> tuple[tuple[str, WorkspaceState], ...]:
+        return tuple(pair for pair in self._states.get(owner, ()) if pair[0] != key)
 
     def _set(self, owner: str, states: tuple[tuple[str, WorkspaceState], ...], delta: Delta) -> None:
         self._states.pop(owner, None)
@@ -149,5 +165,6 @@ class EndpointSlices(Inventory):
             self._services.restate(owner, delta)
 
 
-def _is_in(key: str, namespace: str) -> bool:
-    return not namespace or key.startswith(f"{namespace}/")
+def _missing(known: Iterable[str], present: set[str], namespace: str) -> list[str]:
+    prefix = f"{namespace}/" if namespace else ""
+    return [key for key in known if key not in present and key.startswith(prefix)]

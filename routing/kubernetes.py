@@ -29,6 +29,7 @@ from routing.cluster_api import (
     Missing,
     Resource,
 )
+from routing.portions import portions
 from routing.rights import REVIEWS, Right, read_review, review_of
 
 _ANSWER_SECONDS = aiohttp.ClientTimeout(total=30, sock_connect=5)  # a page of a list takes well under a second
@@ -102,8 +103,8 @@ class Kubernetes(ClusterApi):
                 *lines, rest = (rest + data).split(b"\n")
                 if len(rest) > _LINE_MAX:
                     raise ClusterAway("an event is larger than any object can be")
-                if lines:
-                    yield [_read_event(line) for line in lines]
+                for portion in portions(lines):
+                    yield [_read_event(line) for line in portion]
 
     async def get_service(self, namespace: str, name: str) -> Manifest:
         return await self._ask("GET", SERVICES.path(namespace, name), {})

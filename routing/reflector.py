@@ -8,20 +8,18 @@ loses a change. https://kubernetes.io/docs/reference/using-api/api-concepts/#eff
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
-from typing import TypeVar
 
 from routing.cluster_api import ClusterApi, ClusterAway, ClusterFault, Expired, Forbidden, Manifest, Missing, Resource
 from routing.inventory import Delta, Inventory
 from routing.model import Batch, Refusal
+from routing.portions import portions
 from routing.service import service_key
 
 PAGE = 250  # objects of one answer: some 500 kB of JSON, which the loop reads in a few milliseconds
-STEP = 50  # objects read, or claims written, before others get the loop again
 FIRST_DELAY = 0.2  # seconds before the second try; it doubles up to the next line
 DELAY_MAX = 10.0  # of an API server that comes back, nobody wants to wait longer for the routes
 DELAY_FORBIDDEN = 30.0  # a right is granted by a person
@@ -52,7 +50,6 @@ class WatchStatus:
 
 
 Write = Callable[[Batch, tuple[Refusal, ...]], None]
-_T = TypeVar("_T")
 
 
 class Reflector:
@@ -127,9 +124,13 @@ class Reflector:
         while True:
             page = await self._api.list_page(self._resource, self._namespace, PAGE, token)
             self._heard = time.monotonic()
-            async for item in _spread(page.get("items") or []):
-                present.add(service_key(item))
-                self._inventory.put(item, delta)
+            for items in portions(page.get("items") or []):
+                for item in items:
+                    present.add(service_key(item))
+                    self._inventory.put(item, delta)
+                await asyncio.sleep(0)
+            if not self.has_listed:  # the first time there is nothing that could have moved
+                await self._flush(delta)
             metadata = page["metadata"]
             token = metadata.get("continue", "")
             if not token:
@@ -140,8 +141,9 @@ class Reflector:
             self._heard = time.monotonic()
             self._thrive()
             async with self._writing() as delta:
-                async for event in _spread(events):
+                for event in events:
                     self._take(event, delta)
+            await asyncio.sleep(0)
 
     def _take(self, event: Manifest, delta: Delta) -> None:
         kind, manifest = event["type"], event["object"]
@@ -174,12 +176,13 @@ class Reflector:
         claims = [claim for claim in delta.claims.values() if claim is not None]
         if delta.refusals:
             self._write(Batch(), tuple(delta.refusals))
-        for keys in _portions(gone):
+        for keys in portions(gone):
             self._write(Batch(removed=tuple(keys)), ())
             await asyncio.sleep(0)
-        for portion in _portions(claims):
+        for portion in portions(claims):
             self._write(Batch(changed=tuple(portion)), ())
             await asyncio.sleep(0)
+        delta.clear()
 
     def _thrive(self) -> None:
         self._delay = FIRST_DELAY
@@ -201,20 +204,6 @@ class Reflector:
         most = DELAY_FORBIDDEN if self.status.state is WatchState.FORBIDDEN else DELAY_MAX
         delay, self._delay = min(self._delay, most), min(2 * self._delay, most)
         return delay
-
-
-async def _spread(items: list[Manifest]) -> AsyncIterator[Manifest]:
-    """The items, with a pause for everybody else after each few."""
-    for index, item in enumerate(items):
-        if index and index % STEP == 0:
-            await asyncio.sleep(0)
-        yield item
-
-
-def _portions(items: Iterable[_T]) -> Iterable[list[_T]]:
-    rest = iter(items)
-    while portion := list(islice(rest, STEP)):
-        yield portion
 
 
 def _is_later(version: str, than: str) -> bool:

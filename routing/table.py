@@ -80,10 +80,6 @@ class RouteTable:
         """The workspace that people know by this name."""
         return self._known_workspaces.get(name)
 
-    def get_claim(self, key: str) -> Claim | None:
-        """What the Service of this key asks for, whether it gets it or not."""
-        return self._claims.get(key)
-
     def routes_of(self, workspace: Workspace) -> tuple[Route, ...]:
         """The hosts that lead to this workspace, in the order of its Service."""
         claimants = self._names.of(workspace.name)

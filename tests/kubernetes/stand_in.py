@@ -131,20 +131,21 @@ class StandIn:
 
     def _list(self, request: web.Request) -> Object:
         plural, namespace, label = _selection(request)
-        limit = int(request.query.get("limit", "0"))
-        version, start = self.store.version, ""
+        limit = int(request.query["limit"])
+        version, after = self.store.version, None
         if token := request.query.get("continue"):
-            version, start = json.loads(b64decode(token))
+            version, *place = json.loads(b64decode(token))
+            after = (plural, *place)
             if version < self.store.oldest:
                 raise EXPIRED
         # Not a snapshot as etcd's is: what changes between two pages shows, and is told by the watch once more.
-        items = [each for each in self.store.list(plural, namespace, label) if _key(each) > start]
-        page = items[:limit] if limit else items
+        items = self.store.list(plural, namespace, label, after, limit + 1)
         metadata = {"resourceVersion": str(version)}
-        if len(page) < len(items):
-            metadata["continue"] = b64encode(json.dumps([version, _key(page[-1])]).encode()).decode()
+        if len(items) > limit:
+            last = items[limit - 1]["metadata"]
+            metadata["continue"] = b64encode(json.dumps([version, last["namespace"], last["name"]]).encode()).decode()
         api_version, kind = _LISTS[plural]
-        return {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": page}
+        return {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items[:limit]}
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         version = int(request.query["resourceVersion"])
@@ -193,10 +194,6 @@ def _selection(request: web.Request) -> tuple[str, str, str]:
 
 def _place(request: web.Request) -> Place:
     return request.match_info["plural"], request.match_info["namespace"], request.match_info["name"]
-
-
-def _key(held: Object) -> str:
-    return f"{held['metadata']['namespace']}/{held['metadata']['name']}"
 
 
 def _line(kind: str, told: Object) -> bytes:

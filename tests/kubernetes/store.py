@@ -2,9 +2,11 @@
 
 import copy
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice, takewhile
 
 from tests.kubernetes.objects import Object
 
@@ -68,6 +70,8 @@ class Store:
     oldest: int = 0
     """Changes up to this version are forgotten."""
     changed: Callable[[], None] = lambda: None
+    _sorted: list[Place] | None = None
+    """The places of all objects, as long as none comes or goes."""
 
     def put(self, plural: str, manifest: Object) -> Object:
         """Create an object, or write over it what `kubectl apply` would."""
@@ -96,6 +100,7 @@ class Store:
     def delete(self, place: Place) -> None:
         last = copy.deepcopy(self.find(place))
         was = self.objects.pop(place)
+        self._sorted = None
         self._note(place[0], "DELETED", last, was)
 
     def find(self, place: Place) -> Object:
@@ -104,13 +109,14 @@ class Store:
         except KeyError:
             raise Refused(404, "NotFound", f'{place[0]} "{place[2]}" not found') from None
 
-    def list(self, plural: str, namespace: str, label: str) -> list[Object]:
-        """In the order of etcd's keys."""
-        return [
-            held
-            for place, held in sorted(self.objects.items())
-            if place[0] == plural and namespace in ("", place[1]) and _has(held, label)
-        ]
+    def list(self, plural: str, namespace: str, label: str, after: Place | None, limit: int) -> list[Object]:
+        """At most `limit` objects, in the order of etcd's keys, from the one after a place."""
+        if self._sorted is None:
+            self._sorted = sorted(self.objects)
+        first = bisect_right(self._sorted, after or (plural, namespace, ""))
+        places = islice(self._sorted, first, None)
+        wanted = takewhile(lambda place: place[0] == plural and namespace in ("", place[1]), places)
+        return list(islice((held for place in wanted if _has(held := self.objects[place], label)), limit))
 
     def since(self, version: int, plural: str, namespace: str, label: str) -> Iterator[tuple[str, Object]]:
         """The changes after a version, as events of a watch."""
@@ -133,6 +139,8 @@ class Store:
     def _keep(self, place: Place, new: Object, kind: str) -> Object:
         was = self.objects.get(place)
         self.objects[place] = new
+        if was is None:
+            self._sorted = None
         self._note(place[0], kind, new, was)
         return new
 

@@ -126,6 +126,13 @@ def test_a_template_with_anything_else_is_refused(template: str) -> None:
         render_host(template, 3000)
 
 
+@pytest.mark.parametrize("template", ["169.254.169.254", "10.0.0.{{.port}}", "[::1]", "1", "x.{{.port}}"])
+def test_a_template_that_renders_to_an_address_is_refused(template: str) -> None:
+    """Probes come by address, and nobody else's business is there."""
+    with pytest.raises(InvalidTemplate):
+        render_host(template, 80)
+
+
 @pytest.mark.parametrize(
     ("host", "zone", "inside"),
     [

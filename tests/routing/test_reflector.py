@@ -21,7 +21,8 @@ from routing.cluster_api import (
 )
 from routing.discovery import RoutingRules
 from routing.model import Batch, Refusal
-from routing.reflector import FIRST_DELAY, JITTER, STEP, WatchState, WatchStatus
+from routing.portions import STEP
+from routing.reflector import FIRST_DELAY, JITTER, WatchState, WatchStatus
 from routing.table import RouteTable
 from tests.kubernetes.objects import service
 
