@@ -14,8 +14,8 @@ from gateway.check.command import run_check_command
 from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
 from gateway.ports_command import run_ports
+from gateway.ssh.authorities import AuthorityUnreadable
 from gateway.ssh.host_keys import HostKeyUnreadable
-from gateway.ssh.keys import AuthorityUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh_config_command import run_ssh_config
 from gateway.telemetry import open_log

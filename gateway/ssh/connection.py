@@ -18,9 +18,10 @@ from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 from config.settings import SshSettings
 from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, SshAccess, TurnedAway
 from gateway.ssh.channels import Channels, RateOfNotes
+from gateway.ssh.credentials import Credential
 from gateway.ssh.crowd import Place
 from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
-from gateway.ssh.keys import Credential, KeyAccess
+from gateway.ssh.keys import KeyAccess
 from gateway.ssh.limits import TryBudget
 from gateway.ssh.parting import Parting, make_note, make_printable
 from gateway.ssh.recheck import Entry

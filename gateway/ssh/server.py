@@ -14,6 +14,7 @@ from config.settings import SshSettings
 from gateway.listening import BACKLOG, bind
 from gateway.ssh import limits
 from gateway.ssh.admission import Admission, SshAccess
+from gateway.ssh.authorities import load_authorities
 from gateway.ssh.bans import Bans
 from gateway.ssh.connection import Connection, WorkspaceDirectory
 from gateway.ssh.crowd import Crowd
@@ -21,7 +22,7 @@ from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
 from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
 from gateway.ssh.idle import CLOSED_IDLE, CLOSED_OLD, describe, wait_idle
 from gateway.ssh.internals import ClientLeg
-from gateway.ssh.keys import KeyAccess, Owners, load_authorities
+from gateway.ssh.keys import KeyAccess, Owners
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.pod_keys import PodKeys
 from gateway.ssh.recheck import WITHDRAWN, Entry, Recheck

@@ -5,7 +5,7 @@ from itertools import count
 import asyncssh
 from asyncssh.packet import SSHPacket, String
 
-from gateway.ssh.keys import with_whole_signature
+from gateway.ssh.credentials import with_whole_signature
 
 
 def test_an_rsa_signature_without_its_zeros_is_made_whole() -> None:

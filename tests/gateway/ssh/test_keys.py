@@ -16,7 +16,7 @@ from auth.profiles import fingerprint
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh import limits
-from gateway.ssh.keys import Authorities, AuthorityUnreadable, load_authorities
+from gateway.ssh.authorities import Authorities, AuthorityUnreadable, load_authorities
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, TOKEN, WORKSPACE, Bench, Gateway
 
