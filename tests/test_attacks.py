@@ -132,6 +132,7 @@ ATTACKS = {
         f"{HTTP}/test_siblings.py::test_a_service_worker_cannot_come_from_there",
     ),
     "a cache goes on saying what was true before": (
+        f"{HTTP}/test_gate.py::test_what_a_visitor_was_let_in_to_see_is_for_no_shared_cache",
         f"{HTTP}/test_attacks.py::test_nothing_the_gateway_says_itself_is_stored",
         f"{HTTP}/test_own_answers.py::test_nothing_is_reflected",
         f"{HTTP}/test_targets.py::test_only_host_decides_where_a_request_goes",

@@ -15,6 +15,7 @@ from gateway.http.framing import LAST_CHUNK, PLAIN, chunk, frame
 from gateway.http.headers import (
     RequestHead,
     ResponseHead,
+    privacy,
     request_for_upstream,
     response_for_client,
     switching_protocols,
@@ -253,8 +254,11 @@ class Exchange:
         self._status = head.status
         must_close = not self.request_done or self._plane.is_draining()
         self._framing = framing = frame(self.head, head, must_close=must_close)
-        cookies = self._forward.cookies if self._forward else ()
-        added = [b"Set-Cookie: %b\r\n" % cookie.encode() for cookie in cookies] if cookies else ()
+        added: list[bytes] = []
+        if self._forward is not None and self._forward.grant is not None:
+            added.append(privacy(head))
+        if self._forward is not None and self._forward.cookies:
+            added += [b"Set-Cookie: %b\r\n" % cookie.encode() for cookie in self._forward.cookies]
         self._write(response_for_client(head, framing.lines, added, self._own_cookies, self.head.host))
 
     def response_body(self, data: bytes) -> None:

@@ -35,6 +35,7 @@ _SPECIAL_IN_RESPONSE = _DROPPED_FROM_RESPONSE | {b"set-cookie", b"clear-site-dat
 # `Connection: cookie` must not make a proxy lose what others rely on
 _NOT_NAMEABLE = _OURS | frozenset(b"host cookie content-length transfer-encoding authorization origin cdn-loop".split())
 _USUAL = frozenset((b"keep-alive", b"close", b"Upgrade"))  # values of Connection that name no field
+_NOT_SHARED = frozenset((b"private", b"no-store"))
 _NO_LENGTH = frozenset((204,))  # and all of 1xx: RFC 9110, section 8.6
 _FOLD = bytes.maketrans(b"_.", b"--")
 _NAMES_MAX = 4096  # real traffic uses a few hundred field names; who invents more makes everybody learn them again
@@ -219,6 +220,15 @@ def response_for_client(
     parts += added
     parts += (framing, b"\r\n")
     return b"".join(parts)
+
+
+def privacy(head: ResponseHead) -> bytes:
+    """The line that keeps what one visitor may see out of caches that others share; empty where the head says it.
+
+    Of directives that disagree the strictest counts (RFC 9111, sections 4.2.1 and 5.2.2.7), so none is taken away.
+    """
+    told = head.named.get(b"cache-control")
+    return b"" if told is not None and _NOT_SHARED & tokens(told) else b"Cache-Control: private\r\n"
 
 
 def _is_value_refused(key: bytes, value: bytes, own_cookies: frozenset[bytes], host: str) -> bool:

@@ -12,7 +12,18 @@ import pytest
 from auth.grants import GRANT_LIFETIME, nonce_hash
 from auth.model import EntryCode, GitLabUnavailable, User, Visibility
 from config.settings import OriginSettings, RoutingSettings
-from tests.gateway.http.conftest import HOST, OK, PORTAL, Message, Workspace, World, open_world, request, settings
+from tests.gateway.http.conftest import (
+    HOST,
+    OK,
+    PORTAL,
+    Message,
+    Workspace,
+    World,
+    answering,
+    open_world,
+    request,
+    settings,
+)
 
 NAVIGATION = ("Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Accept: text/html")
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
@@ -563,3 +574,34 @@ async def test_portal_is_reached_by_its_host_only(closed: World) -> None:
 def test_request_of_these_tests_is_a_request() -> None:
     """The writer of requests itself."""
     assert request("A: b", method="PUT", target="/x") == f"PUT /x HTTP/1.1\r\nHost: {HOST}\r\nA: b\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        ((), [b"private"]),
+        (("public, max-age=3600",), [b"public, max-age=3600", b"private"]),
+        (('private="x-user", s-maxage=60',), [b'private="x-user", s-maxage=60', b"private"]),
+        (("Private",), [b"Private"]),
+        (("no-store",), [b"no-store"]),
+        (("max-age=60", "private"), [b"max-age=60", b"private"]),
+    ],
+)
+async def test_what_a_visitor_was_let_in_to_see_is_for_no_shared_cache(
+    world: World, told: tuple[str, ...], heard: list[bytes]
+) -> None:
+    """Whatever the application says of it: the port may be private to others, now or later."""
+    lines = "".join(f"Cache-Control: {value}\r\n" for value in told)
+    await world.add(answering(f"HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\nok".encode()), visibility="private")
+    answer = await world.ask(await world.grant())
+
+    assert answer.all(b"cache-control") == heard
+
+
+async def test_what_anyone_may_see_is_cached_as_its_application_says(world: World) -> None:
+    """A public port, and nobody in particular."""
+    response = b"HTTP/1.1 200 OK\r\nCache-Control: public\r\nContent-Length: 2\r\n\r\nok"
+    await world.add(answering(response), visibility="public")
+    answer = await world.ask()
+
+    assert answer.all(b"cache-control") == [b"public"]
