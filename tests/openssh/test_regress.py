@@ -25,7 +25,7 @@ LONG = {  # seconds; each takes a fraction of them, and they come first, to end 
     "forward-control": 900,
     "multiplex": 300,
     "exit-status": 300,
-    "percent": 300,
+    "percent": 600,
     "sftp": 300,
     "scp": 300,
 }
