@@ -29,8 +29,8 @@ class Authorities:
     def __repr__(self) -> str:
         return f"Authorities({len(self._keys)})"
 
-    def __bool__(self) -> bool:
-        return bool(self._keys)
+    def __len__(self) -> int:
+        return len(self._keys)
 
     def find_credential(self, blob: bytes, address: str) -> Credential | None:
         """What a certificate allows a client at this address; None where it allows nothing."""

@@ -51,7 +51,8 @@ class KeyAccess:
         self, owners: Owners, authorities: Authorities, settings: SshSettings, clock: Callable[[], float]
     ) -> None:
         self._owners = owners
-        self._authorities = authorities
+        self.authorities = authorities
+        """Those that are believed from now on."""
         self._settings = settings
         self._slots = asyncio.Semaphore(limits.OWNER_QUESTIONS)
         self._known: Remembered[str, Owner | Denied | Unavailable] = Remembered(
@@ -59,7 +60,7 @@ class KeyAccess:
         )
 
     def __repr__(self) -> str:
-        return f"KeyAccess(known={len(self._known)}, authorities={self._authorities!r})"
+        return f"KeyAccess(known={len(self._known)}, authorities={self.authorities!r})"
 
     @property
     def is_offered(self) -> bool:
@@ -76,7 +77,7 @@ class KeyAccess:
             return None
         if algorithm in USER_KEYS:
             return _key_of(owner, blob)
-        credential = self._authorities.find_credential(blob, address)
+        credential = self.authorities.find_credential(blob, address)
         return credential if credential is not None and credential.belongs_to(owner) else None
 
     async def decide(self, workspace: Workspace, credential: Credential) -> Verdict:

@@ -14,7 +14,7 @@ from config.settings import SshSettings
 from gateway.listening import BACKLOG, bind
 from gateway.ssh import limits
 from gateway.ssh.admission import Admission, SshAccess
-from gateway.ssh.authorities import load_authorities
+from gateway.ssh.authorities import AuthorityUnreadable, load_authorities
 from gateway.ssh.bans import Bans
 from gateway.ssh.connection import Connection, WorkspaceDirectory
 from gateway.ssh.crowd import Crowd
@@ -66,7 +66,7 @@ class SshDoor:
         self._watchers = asyncio.TaskGroup()
         self._following: asyncio.Task[None] | None = None
         self._watches: dict[Connection, asyncio.Task[None]] = {}
-        self._key_files = FileWatch(*settings.host_key_files, *settings.host_certificate_files)
+        self._key_files = FileWatch(*settings.host_key_files, *settings.host_certificate_files, *settings.user_ca_files)
         self._key_files.mark()
         self._options = client_leg_options(settings, load_host_keys(settings))
         self._sockets = sockets
@@ -84,7 +84,7 @@ class SshDoor:
     async def __aenter__(self) -> Self:
         await self.start()
         await self._watchers.__aenter__()
-        self._following = self._watchers.create_task(self._follow_host_keys())
+        self._following = self._watchers.create_task(self._follow_key_files())
         return self
 
     async def __aexit__(
@@ -172,17 +172,31 @@ class SshDoor:
         self._is_empty.clear()
         return ClientLeg(self._options, connection)
 
-    async def _follow_host_keys(self) -> None:
-        """New connections meet the keys that are in the files now; those that are open have done with theirs."""
+    async def _follow_key_files(self) -> None:
+        """New connections meet what is in the files now; those that are open have done with it."""
         async for _ in self._key_files.changes():
             self._key_files.mark()
-            try:
-                keys = load_host_keys(self._settings)
-            except HostKeyUnreadable as fault:
-                self._log.error("ssh.host_keys_unreadable", error=str(fault))
-            else:
-                self._options = client_leg_options(self._settings, keys)
-                self._log.info("ssh.host_keys_loaded", keys=len(keys))
+            self._load_host_keys()
+            self._load_authorities()
+
+    def _load_host_keys(self) -> None:
+        try:
+            keys = load_host_keys(self._settings)
+        except HostKeyUnreadable as fault:
+            self._log.error("ssh.host_keys_unreadable", error=str(fault))
+        else:
+            self._options = client_leg_options(self._settings, keys)
+            self._log.info("ssh.host_keys_loaded", keys=len(keys))
+
+    def _load_authorities(self) -> None:
+        if self._keys is None:
+            return
+        try:
+            self._keys.authorities = load_authorities(self._settings)
+        except AuthorityUnreadable as fault:
+            self._log.error("ssh.authorities_unreadable", error=str(fault))
+        else:
+            self._log.info("ssh.authorities_loaded", authorities=len(self._keys.authorities))
 
     def _note_guess(self, address: str) -> None:
         if self._bans.note_failure(address):

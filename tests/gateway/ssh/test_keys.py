@@ -362,6 +362,26 @@ async def test_a_certificate_of_another_authority_or_for_a_host_opens_nothing(ce
             await certified.log_in(certificate, key)
 
 
+async def test_authorities_are_read_again_when_their_file_changes(certified: Certified) -> None:
+    gateway, path = certified.ring.gateway, certified.ring.folder / "ca.pub"
+    new, key = new_key(), new_key()
+    path.write_text("damaged")
+    await _wait_event(gateway, "ssh.authorities_unreadable")
+    still = await certified.log_in(certify(certified.authority, key), key)
+    path.write_bytes(new.export_public_key())
+    await _wait_event(gateway, "ssh.authorities_loaded")
+
+    assert [still, await certified.log_in(certify(new, key), key)] == ["in\n"] * 2
+    with pytest.raises(asyncssh.PermissionDenied):
+        await certified.log_in(certify(certified.authority, key), key)
+
+
+async def _wait_event(gateway: Gateway, name: str) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not gateway.events(name):  # noqa: ASYNC110 - the log has no event for it
+            await asyncio.sleep(0.02)
+
+
 async def test_the_authoritys_own_key_opens_nothing(certified: Certified) -> None:
     with pytest.raises(asyncssh.PermissionDenied):
         async with certified.ring.gateway.connect(client_keys=[certified.authority], password=None):
