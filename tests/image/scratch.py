@@ -7,8 +7,7 @@ container would be is then a chroot with a read-only root, a user without privil
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from tests.image.dockerfile import ROOT, Copy, Run, Stage, is_ignored, read_rules
@@ -54,8 +53,10 @@ def build(stages: Sequence[Stage], base: Path, folder: Path) -> Path:
 
 def _take(step: Copy | Run, root: Path, roots: Mapping[str, Path]) -> None:
     if isinstance(step, Run):
-        with _mounted(root):
-            _run(["chroot", str(root), "/bin/sh", "-c", step.command], env=_build_environment())
+        # In a namespace of its own, whose mounts go with it: whatever happens, nobody removes /dev by way of a root.
+        script = 'mount --rbind /dev "$0/dev" && exec chroot "$0" /bin/sh -c "$1"'
+        shell = ["bash", "-c", script, str(root), step.command]
+        _run(["unshare", "--mount", "--propagation", "private", "--", *shell], env=_build_environment())
     elif step.stage:
         _run(["cp", "--archive", f"{roots[step.stage]}{step.source}", f"{root}{step.target}"])
     else:
@@ -88,17 +89,6 @@ def _build_environment() -> dict[str, str]:
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {"PATH": path, "DEBIAN_FRONTEND": "noninteractive", **lent, **passed}
-
-
-@contextmanager
-def _mounted(root: Path) -> Iterator[None]:
-    """With the devices that every program expects."""
-    dev = str(root / "dev")
-    _run(["mount", "--rbind", "--make-rslave", "/dev", dev])
-    try:
-        yield
-    finally:
-        _run(["umount", "--recursive", dev])
 
 
 def command_in(root: Path, stage: Stage, words: Sequence[str], *, env: Mapping[str, str], volume: Path) -> list[str]:
