@@ -289,6 +289,11 @@ def tokens(value: bytes) -> frozenset[bytes]:
 
 
 def _by_name(fields: list[Field]) -> dict[bytes, bytes]:
+    named = {name.lower(): value for name, value in fields}
+    return named if len(named) == len(fields) else _combined(fields)  # most names stand once
+
+
+def _combined(fields: list[Field]) -> dict[bytes, bytes]:
     named: dict[bytes, bytes] = {}
     for name, value in fields:
         key = name.lower()
