@@ -6,7 +6,7 @@ What a change ends is reported to the doors, so that nothing stays open towards 
 from collections.abc import Callable, Iterable
 
 from gateway.telemetry import Log, Metrics
-from routing.model import Batch, Refusal, Relisted, RouteChange
+from routing.model import Refusal, Relisted, RouteChange
 from routing.table import RouteTable
 
 
@@ -39,4 +39,4 @@ class RouteWriter:
 
 
 def _is_whole(change: RouteChange) -> bool:
-    return isinstance(change, Relisted) or (isinstance(change, Batch) and change.is_complete)
+    return isinstance(change, Relisted) or change.is_complete

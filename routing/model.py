@@ -126,20 +126,6 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimChanged:
-    """A Service appeared or changed; its whole set of hosts is replaced."""
-
-    claim: Claim
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimRemoved:
-    """A Service is gone, or no longer describes a workspace."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
 class Relisted:
     """The source was read as a whole; what is not in it is gone."""
 
@@ -151,10 +137,11 @@ class Batch:
     """Several changes that arrived together; a large source is read in many of them, so that nobody waits long."""
 
     changed: tuple[Claim, ...] = ()
+    """Of Services that appeared or changed; the whole set of hosts of each is replaced."""
     removed: tuple[str, ...] = ()
-    """Keys; a key that is also in `changed` is changed."""
+    """Keys of Services that are gone, or describe no workspace any more; one that is also in `changed` is changed."""
     is_complete: bool = False
     """Whether with this one the source has been read as a whole."""
 
 
-RouteChange = ClaimChanged | ClaimRemoved | Batch | Relisted
+RouteChange = Batch | Relisted

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from routing.claimants import Claimants
 from routing.hostname import zone_of
-from routing.model import Batch, Claim, ClaimChanged, ClaimRemoved, Relisted, Route, RouteChange, Workspace
+from routing.model import Batch, Claim, Relisted, Route, RouteChange, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,6 @@ class RouteTable:
 
     def _replacements(self, change: RouteChange) -> dict[str, Claim | None]:
         match change:
-            case ClaimChanged(claim):
-                return {claim.key: claim}
-            case ClaimRemoved(key):
-                return {key: None}
             case Batch(changed, removed, is_complete):
                 self.synced = self.synced or is_complete
                 return dict.fromkeys(removed) | {claim.key: claim for claim in changed}

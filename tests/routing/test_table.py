@@ -6,7 +6,7 @@ import pytest
 
 from routing.claimants import CLAIMANTS_MAX
 from routing.discovery import RoutingRules, derive_claim
-from routing.model import Batch, Claim, ClaimChanged, ClaimRemoved, Relisted, ServicePort, WorkspaceService
+from routing.model import Batch, Claim, Relisted, ServicePort, WorkspaceService
 from routing.table import Applied, Conflict, RouteTable
 
 
@@ -55,14 +55,14 @@ def test_it_knows_the_routes_and_workspaces_of_its_source(table: RouteTable) -> 
 def test_it_is_not_synced_before_the_first_whole_list() -> None:
     """A single event does not make it ready."""
     table = RouteTable()
-    table.apply(ClaimChanged(claim("apple")))
+    table.apply(Batch(changed=(claim("apple"),)))
 
     assert not table.synced
 
 
 def test_a_removed_port_vanishes(table: RouteTable) -> None:
     """A change replaces the whole set of hosts of a Service."""
-    table.apply(ClaimChanged(claim("apple", ports=(3000,))))
+    table.apply(Batch(changed=(claim("apple", ports=(3000,)),)))
 
     assert table.get_route("8080-apple.ws.example.dev") is None
     assert len(table) == 1
@@ -70,7 +70,7 @@ def test_a_removed_port_vanishes(table: RouteTable) -> None:
 
 def test_a_removed_service_vanishes_and_its_workspace_is_reported_ended(table: RouteTable) -> None:
     """Its name is free again, and so is its zone."""
-    applied = table.apply(ClaimRemoved("ns/apple"))
+    applied = table.apply(Batch(removed=("ns/apple",)))
 
     assert applied.ended == {"uid-ns-apple.1"}
     assert repr(table) == "<RouteTable routes=0 workspaces=0 synced=True>"
@@ -80,7 +80,7 @@ def test_a_removed_service_vanishes_and_its_workspace_is_reported_ended(table: R
 
 def test_removing_what_is_not_there_changes_nothing(table: RouteTable) -> None:
     """Duplicate and late events are harmless."""
-    assert table.apply(ClaimRemoved("ns/other")).ended == frozenset()
+    assert table.apply(Batch(removed=("ns/other",))).ended == frozenset()
     assert len(table) == 2
 
 
@@ -94,7 +94,7 @@ def test_a_relist_replaces_everything(table: RouteTable) -> None:
 
 def test_a_recreated_workspace_ends_the_old_one(table: RouteTable) -> None:
     """The name is the same, the identity is not."""
-    assert table.apply(ClaimChanged(claim("apple", uid="uid-new"))).ended == {"uid-ns-apple.1"}
+    assert table.apply(Batch(changed=(claim("apple", uid="uid-new"),))).ended == {"uid-ns-apple.1"}
 
 
 def test_an_unchanged_service_ends_nothing(table: RouteTable) -> None:
@@ -114,7 +114,7 @@ def test_the_older_service_keeps_a_contested_name(older_first: bool) -> None:  #
     conflicts = [
         conflict
         for each in ((older, younger) if older_first else (younger, older))
-        for conflict in table.apply(ClaimChanged(each)).conflicts
+        for conflict in table.apply(Batch(changed=(each,))).conflicts
     ]
 
     route = table.get_route("3000-apple.ws.example.dev")
@@ -142,7 +142,7 @@ def test_the_younger_claimant_gets_the_name_when_the_older_is_gone() -> None:
     table = RouteTable()
     younger = claim("apple", created=2, namespace="b", workspace_id="2")
     table.apply(Relisted((claim("apple", created=1, namespace="a"), younger)))
-    table.apply(ClaimRemoved("a/apple"))
+    table.apply(Batch(removed=("a/apple",)))
 
     workspace = table.get_workspace("apple")
     assert workspace is not None
@@ -178,7 +178,7 @@ def test_a_workspace_id_belongs_to_the_namespace_of_the_oldest() -> None:
     victim = claim("apple", created=1, namespace="a", workspace_id="993")
     thief = claim("pear", created=2, namespace="b", workspace_id="993")
     table.apply(Relisted((thief,)))
-    applied = table.apply(ClaimChanged(victim))
+    applied = table.apply(Batch(changed=(victim,)))
 
     assert table.get_route("3000-pear.ws.example.dev") is None
     assert table.get_workspace("pear") is None
@@ -192,7 +192,7 @@ def test_an_id_is_free_again_when_its_holder_is_gone() -> None:
     victim = claim("apple", created=1, namespace="a", workspace_id="993")
     other = claim("pear", created=2, namespace="b", workspace_id="993")
     table.apply(Relisted((victim, other)))
-    table.apply(ClaimRemoved("a/apple"))
+    table.apply(Batch(removed=("a/apple",)))
 
     assert table.get_route("3000-pear.ws.example.dev") is not None
     assert table.get_workspace("pear") == other.workspace
@@ -214,7 +214,7 @@ def test_a_conflict_is_told_once() -> None:
     table = RouteTable()
     younger = claim("apple", created=2, namespace="b", workspace_id="2")
     first = table.apply(Relisted((claim("apple", created=1, namespace="a"), younger)))
-    again = table.apply(ClaimChanged(replace(younger, created=3)))
+    again = table.apply(Batch(changed=(replace(younger, created=3),)))
 
     assert (len(first.conflicts), again.conflicts, table.contested) == (2, (), 2)
 
@@ -224,12 +224,14 @@ def test_a_crowd_of_claimants_does_not_displace_the_holder() -> None:
     table = RouteTable()
     table.apply(Relisted((claim("apple", created=1, namespace="a"),)))
     for number in range(2 * CLAIMANTS_MAX):
-        table.apply(ClaimChanged(claim("apple", created=2 + number, namespace=f"n{number}", workspace_id=f"{number}9")))
+        table.apply(
+            Batch(changed=(claim("apple", created=2 + number, namespace=f"n{number}", workspace_id=f"{number}9"),))
+        )
 
     workspace = table.get_workspace("apple")
     assert workspace is not None
     assert workspace.namespace == "a"
-    table.apply(ClaimRemoved("a/apple"))
+    table.apply(Batch(removed=("a/apple",)))
     workspace = table.get_workspace("apple")
     assert workspace is not None
     assert workspace.namespace == "n0"

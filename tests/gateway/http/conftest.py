@@ -31,7 +31,7 @@ from gateway.http.record import Recorder
 from gateway.http.upstream import Origin
 from gateway.telemetry import Metrics, open_log
 from routing.discovery import RoutingRules, derive_claim
-from routing.model import ClaimChanged, ClaimRemoved, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState
+from routing.model import Batch, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState
 from routing.table import RouteTable
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -171,7 +171,7 @@ class World:
         )
         claim, _ = derive_claim(service, RoutingRules(PORTAL))
         assert claim is not None
-        self.table.apply(ClaimChanged(claim))
+        self.table.apply(Batch(changed=(claim,)))
 
     def _reserve(self) -> int:
         """A port on which nobody listens, and nobody else can."""
@@ -201,7 +201,7 @@ class World:
         """Let another workspace have the address of an old one, which is gone."""
         route = self.table.get_route(f"3000-{old}.ws.example.dev")
         assert route is not None
-        self.table.apply(ClaimRemoved(f"ns/{old}"))
+        self.table.apply(Batch(removed=(f"ns/{old}",)))
         self.claim(new, route.upstream.port, "public", WorkspaceState.RUNNING)
 
     async def _listen(self, handler: Handler) -> int:

@@ -34,7 +34,7 @@ from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
 from gateway.telemetry import Metrics, open_log
 from routing.discovery import RoutingRules, derive_claim
-from routing.model import ClaimChanged, Relisted, ServicePort, WorkspaceService
+from routing.model import Batch, Relisted, ServicePort, WorkspaceService
 from routing.table import RouteTable
 from routing.visibility_store import RouteFileVisibility
 from tests.clock import Clock
@@ -130,7 +130,7 @@ class World:
         )
         claim, _ = derive_claim(service, RoutingRules("portal.zone.test"))
         assert claim is not None
-        self.table.apply(ClaimChanged(claim))
+        self.table.apply(Batch(changed=(claim,)))
 
     async def approve(self, url: str, user: GitLabUser, decision: str = "") -> str:
         """The callback, path and query, that GitLab sends a browser to."""
