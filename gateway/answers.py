@@ -93,13 +93,6 @@ TOO_MANY_SIGN_INS = Answer(
     "Many sign-ins were begun from your network in the last minutes, and not finished.",
     hint="You need not do anything: yours goes on in a moment.",
 )
-HEAD_TOO_LARGE = Answer(
-    431,
-    "head_too_large",
-    "The request head is too large",
-    "Its header fields or its address exceed what the gateway accepts.",
-    hint="Deleting this site's cookies usually helps.",
-)
 NOT_READY = Answer(
     503,
     "not_ready",
@@ -155,9 +148,6 @@ SESSIONS_UNAVAILABLE = Answer(
     "Signing in is not possible at the moment",
     "The gateway cannot reach its session store. What you have open goes on for some minutes.",
     retry_after=5,
-)
-SHUTTING_DOWN = Answer(
-    503, "shutting_down", "The gateway is restarting", "Please try again in a moment.", refresh=3, retry_after=3
 )
 UPSTREAM_TIMEOUT = Answer(
     504,
@@ -220,9 +210,12 @@ SIGN_IN_DENIED = Answer(
 
 def head_too_large(size: int, fields: int) -> Answer:
     """431 that says how much would be accepted."""
-    return replace(
-        HEAD_TOO_LARGE,
-        text=f"Its address and header fields may have {size // 1024} KiB together, in {fields} lines at most.",
+    return Answer(
+        431,
+        "head_too_large",
+        "The request head is too large",
+        f"Its address and header fields may have {size // 1024} KiB together, in {fields} lines at most.",
+        hint="Deleting this site's cookies usually helps.",
     )
 
 

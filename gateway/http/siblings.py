@@ -21,7 +21,6 @@ from routing.table import RouteTable
 
 PORTS = RESERVED + b"ports/"
 _PATH = re.compile(rb"/\.workspaces-gateway/ports/([1-9][0-9]{0,4})(/[^?]*)?(\?.*)?\Z", re.DOTALL)
-
 _DATA = frozenset((b"empty", b"websocket"))  # what a script reads (Fetch, section 2.2.5); a browser runs none of it
 
 

@@ -51,10 +51,7 @@ class StartPages:
             return Reply(STOPPED)
         way, cookie = self._entrance.way_back(head)
         button = Link("Start the workspace", f"{START.decode()}?to={way}")
-        return Reply(
-            replace(STOPPED, text="It is yours, so you can start it here. That may take some minutes.", submit=button),
-            (cookie,),
-        )
+        return Reply(replace(STOPPED, text=_YOURS, submit=button), (cookie,))
 
     def decide(self, head: RequestHead, route: Route | None) -> Decision:
         """A request to one of the two paths."""
