@@ -3,7 +3,7 @@
     file, flags, the environment -> layers -> settings (each value by itself) -> rules (all together)
                                         \\______ whatever is wrong ______/ -> faults
 
-`settings` holds the values, their defaults and reasons, `values` the forms they take, `names` what each is called in
-the file, the environment and the flags. `load` is the way in. Nothing here opens a socket, and nothing else in the
-project reads `os.environ`.
+`settings` holds the values, their defaults and reasons, `values` (and `host_key`) the forms they take, `names` what
+each is called in the file, the environment and the flags. `load` is the way in. Nothing here opens a socket, and
+nothing else in the project reads `os.environ`.
 """

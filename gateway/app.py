@@ -93,7 +93,8 @@ class Gateway:
             TlsUnusable: if the certificate cannot be used.
             RouteFileError: if the routes cannot be read.
             ClusterNotFound: if there is neither a route file nor a cluster.
-            HostKeyUnreadable, IncompatibleAsyncssh: if SSH cannot be served.
+            CannotStart: if a package is missing.
+            HostKeyUnreadable, AuthorityUnreadable, IncompatibleAsyncssh: if SSH cannot be served.
         """
         async with AsyncExitStack() as starting:
             await self._open(starting)

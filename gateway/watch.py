@@ -1,4 +1,4 @@
-"""Notices that a file an operator wrote has changed: routes, certificates."""
+"""Notices that a file an operator wrote has changed: routes, certificates, host keys."""
 
 import asyncio
 from collections.abc import AsyncIterator

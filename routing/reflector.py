@@ -40,7 +40,7 @@ class WatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WatchStatus:
-    """What there is to say about a watch, and since when."""
+    """What there is to say about a watch."""
 
     resource: str
     namespace: str

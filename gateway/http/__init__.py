@@ -1,8 +1,15 @@
 """The HTTP data plane: own protocol code on httptools and uvloop.
 
-`edge` is one client connection, `gate` decides what a request may do, `upstream` dials and pools connections
-towards workspaces, `headers` rewrites heads, `tunnel` joins two sockets after a 101. `crowd` counts who is here, and
-`rounds` how often a request has been.
+    client -> edge -> exchange -> gate -> pool -> upstream -> workspace
+                           \\_ refused or failed: answers -> reply -> client
+
+`door` listens and owns all tasks, `plane` is what its exchanges share. `edge` is one client connection; `reader` finds
+its requests (`request_line` those that llhttp would not), and `exchange` is one of them. `gate` decides what it may do;
+`recall` knows what was decided before. `upstream` is one connection towards a workspace, `pool` dials them and keeps
+the idle ones. `headers` rewrites heads, `forwarded` says who a request comes from, `framing` where a body ends. After a
+101 that `websocket` accepts, `switching` makes two connections one `tunnel`, whose `frames` are followed. `outbox`
+writes once a turn, `record` counts and logs, `registry` holds what is open until it closes, `tls` is the certificate.
+`crowd` counts who is here, and `rounds` how often a request has been.
 
 What `gate` decides with: `rights` (the grant in a cookie, and asking again), `entrance` (to sign-in and back),
 `token_gate`, `siblings`, `interstitial`, `starting`, `origins`; a decision is a value of `decision`. `streams` holds

@@ -42,7 +42,7 @@ from gateway.portal.replies import page, redirect, reply, request_id
 from gateway.portal.sign_in import begin, callback, sign_out, start_over
 from gateway.portal.sign_in_limit import SIGN_IN_LIMIT, SignInLimit
 
-BODY_MAX = 16 * 1024  # bytes; the only form has one field
+BODY_MAX = 16 * 1024  # bytes; no form has more than two short fields
 
 _SILENT = logging.Logger("aiohttp of the portal", logging.CRITICAL + 1)  # noqa: LOG001 - one that nobody else can configure
 """aiohttp's own complaints quote requests, codes included; what matters is logged by the edge and by us."""
