@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-LEVELS = ("private", "internal", "public")
+from auth.visibility import LEVELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class PortView:
     @property
     def choices(self) -> tuple[tuple[str, bool], ...]:
         """Each level, and whether its owner may choose it."""
-        return tuple((level, LEVELS.index(level) <= LEVELS.index(self.limit)) for level in LEVELS)
+        return tuple((level, LEVELS[level] <= LEVELS[self.limit]) for level in LEVELS)
 
     def __post_init__(self) -> None:
         _refuse_foreign_scheme(self.url)

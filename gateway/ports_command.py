@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from auth.visibility import LEVELS
 from gateway.portal_calls import WHERE_FROM, PortalCalls, Refused, add_portal_option, portal_of
 
 USAGE = f"""\
@@ -25,7 +26,7 @@ def run_ports(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     change = commands.add_parser("set", help="change who may open a port")
     change.add_argument("workspace")
     change.add_argument("port", type=int)
-    change.add_argument("visibility", choices=("private", "internal", "public"))
+    change.add_argument("visibility", choices=tuple(LEVELS))
     options = parser.parse_args(argv)
     portal = portal_of(parser, options, environ)
     try:

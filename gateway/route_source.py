@@ -31,6 +31,12 @@ class RouteSource(Protocol):
         """Follow every change, for ever."""
 
 
+def rules_of(settings: Settings) -> RoutingRules:
+    """What no claim may touch under these settings."""
+    portal_host = settings.auth.portal_host if settings.http.enabled else ""
+    return RoutingRules(portal_host, settings.routing.zones, settings.ssh.backend_port)
+
+
 @asynccontextmanager
 async def open_route_source(
     settings: Settings, writer: RouteWriter, metrics: Metrics, log: Log
@@ -41,8 +47,7 @@ async def open_route_source(
         RouteFileError: if the route file cannot be read or understood.
         ClusterNotFound: if there is neither a route file nor a cluster.
     """
-    portal_host = settings.auth.portal_host if settings.http.enabled else ""
-    rules = RoutingRules(portal_host, settings.routing.zones, settings.ssh.backend_port)
+    rules = rules_of(settings)
     if settings.routing.file is not None:
         routes = FileRoutes(RouteFile(settings.routing.file, rules), writer, metrics, log)
         routes.reload()

@@ -5,6 +5,7 @@ Labels are bounded: never a user, a workspace, an address or a host. No line hol
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
 
 import structlog
@@ -15,6 +16,7 @@ from gateway.tally import Spread, Tally
 
 _PREFIX = "workspaces_gateway"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+# Upper ends of buckets: from an answer of the gateway itself to a download, and from a cached verdict to the grace.
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600)
 _LOGIN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
@@ -49,33 +51,26 @@ class Metrics:
         self.watches = self._gauge("watches", "Watches of Kubernetes objects.", "state")
         self.route_failures = self._counter("route_failures", "Declarations that could not become routes.")
         self.gitlab_calls = self._counter("gitlab_calls", "Calls to GitLab.", "endpoint", "result")
-        self.gitlab_seconds = self._histogram("gitlab_call_seconds", "Duration of a call to GitLab.", "endpoint")
+        self.gitlab_seconds = self._histogram(
+            "gitlab_call_seconds", "Duration of a call to GitLab.", _SECONDS, "endpoint"
+        )
         self.ssh_connections = self._gauge("ssh_connections", "Open SSH connections.", "state")
         self.ssh_attempts = self._counter("ssh_connection_attempts", "SSH connections ended or opened.", "result")
         self.ssh_auth_attempts = self._counter("ssh_auth_attempts", "Authentication attempts.", "method", "result")
         self.ssh_token_memory = self._counter("ssh_token_memory", "Tokens whose verdict was known, or not.", "result")
-        self.ssh_login_seconds = Histogram(
-            f"{_PREFIX}_ssh_login_seconds",
-            "From accept to a login.",
-            registry=self.registry,
-            buckets=_LOGIN_SECONDS,
-        )
-        self.ssh_auth_seconds = Histogram(
-            f"{_PREFIX}_ssh_auth_seconds",
+        self.ssh_login_seconds = self._histogram("ssh_login_seconds", "From accept to a login.", _LOGIN_SECONDS)
+        self.ssh_auth_seconds = self._histogram(
+            "ssh_auth_seconds",
             "From a token or a signature to its answer, the workspace's login included.",
-            registry=self.registry,
-            buckets=_LOGIN_SECONDS,
+            _LOGIN_SECONDS,
         )
         self.ssh_bans = self._counter("ssh_bans", "Addresses that were banned.")
         self.ssh_banned = self._gauge("ssh_banned_sources", "Addresses that are banned now.")
         self.ssh_disconnects = self._counter("ssh_disconnects", "Ends of open connections.", "code", "side")
         self.ssh_ciphers = self._counter("ssh_ciphers", "Ciphers of clients that logged in.", "alg")
         self.ssh_dial_failures = self._counter("ssh_pod_dial_failures", "Workspaces without a usable sshd.", "reason")
-        self.ssh_dial_seconds = Histogram(
-            f"{_PREFIX}_ssh_pod_dial_seconds",
-            "From dialling a workspace to being logged in there, or not.",
-            registry=self.registry,
-            buckets=_LOGIN_SECONDS,
+        self.ssh_dial_seconds = self._histogram(
+            "ssh_pod_dial_seconds", "From dialling a workspace to being logged in there, or not.", _LOGIN_SECONDS
         )
         self.ssh_pod_key_changes = self._counter("ssh_pod_host_key_changes", "Workspaces with another key.", "result")
         self.ssh_channels = self._counter("ssh_channels_opened", "Channels asked for.", "type", "direction", "result")
@@ -95,8 +90,8 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"{_PREFIX}_{name}", text, labels, registry=self.registry, buckets=_SECONDS)
+    def _histogram(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"{_PREFIX}_{name}", text, labels, registry=self.registry, buckets=bounds)
 
 
 class Log(structlog.typing.FilteringBoundLogger, Protocol):

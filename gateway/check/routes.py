@@ -3,15 +3,14 @@
 from gateway.check.cluster import look_at_cluster
 from gateway.check.model import Finding, fault, ok
 from gateway.check.site import Site
-from routing.discovery import RoutingRules
+from gateway.route_source import rules_of
 from routing.file import RouteFile, RouteFileError
 
 
 async def look_at_routes(site: Site) -> Finding:
     """All of them, by the rules of the gateway; the steps after this one know the workspaces by it."""
     settings = site.settings
-    portal = settings.auth.portal_host if settings.http.enabled else ""
-    rules = RoutingRules(portal, settings.routing.zones, settings.ssh.backend_port)
+    rules = rules_of(settings)
     if settings.routing.file is None:
         return await look_at_cluster(site, rules)
     try:
@@ -19,7 +18,7 @@ async def look_at_routes(site: Site) -> Finding:
     except RouteFileError as exc:
         return fault(" ".join(str(exc).split("\n")), "mend the file; the README shows what it holds")
     conflicts = site.table.apply(change).conflicts
-    known = f"{len(site.table.workspaces)} workspaces with {len(site.table)} hosts"
+    known = f"{site.table.workspace_count} workspaces with {len(site.table)} hosts"
     refused = [f"{refusal.key}: {refusal.reason}" for refusal in refusals]
     refused += [f"{conflict.name} of {conflict.refused} is {conflict.holder}'s" for conflict in conflicts]
     if refused:

@@ -34,7 +34,7 @@ async def list_workspaces(request: web.Request) -> web.Response:
     if isinstance(token, Answer):
         return reply(request, token)
     try:
-        async with _share(request):
+        async with _slot(request):
             records = await parts.gitlab.find_workspaces(token)
     except TokenRefused:
         return reply(request, TOKEN_REFUSED)
@@ -55,7 +55,7 @@ async def put_port(request: web.Request) -> web.Response:
         return reply(request, BAD_REQUEST)
     name, port = request.match_info["name"], request.match_info["port"]
     wish = Wish(name, port, str(told["visibility"]), "api", request_id(request))
-    async with _share(request):
+    async with _slot(request):
         result = await share(request.app[PARTS], token, wish)
     if isinstance(result, Answer):
         return reply(request, result)
@@ -78,7 +78,7 @@ async def _find_token(request: web.Request) -> SecretStr | Answer:
         return sign_in_needed(f"{parts.settings.auth.portal_url}/auth/start")
 
 
-def _share(request: web.Request) -> AbstractAsyncContextManager[None]:
+def _slot(request: web.Request) -> AbstractAsyncContextManager[None]:
     """Whoever has a session is no stranger; anybody can make up a token."""
     return request.app[TOKEN_SHARE].slot() if request.headers.get(_TOKEN) else nullcontext()
 
