@@ -19,6 +19,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[
     float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)
 ]  # beyond a year somebody meant milliseconds
+SecondsOrNever = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False)]  # 0 is never
 Level = Literal["private", "internal", "public"]
 Switch = Annotated[bool, BeforeValidator(values.switch)]
 BaseUrl = Annotated[str, AfterValidator(values.base_url)]
@@ -92,9 +93,11 @@ class HttpSettings(Section):
     tls_certificate: Path | None = None
     """PEM, with its chain, when TLS ends here and not at an ingress; re-read when it changes."""
     tls_key: Path | None = None
+    """Its private key, PEM; re-read with it."""
     head_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 64 * 1024
     """Of a request or response head: 40 cookies of an editor fit, a header bomb does not."""
     head_fields: Annotated[int, Field(ge=16, le=10_000)] = 200
+    """Of the same: browsers send thirty, and each costs memory however short it is."""
     head_timeout: Seconds = 10
     """From the first byte of a request head to its last; a slowloris gets no longer."""
     keep_alive_timeout: Seconds = 75
@@ -102,10 +105,11 @@ class HttpSettings(Section):
     connect_timeout: Seconds = 3
     """A pod in the same cluster answers in milliseconds or not at all."""
     body_idle_timeout: Seconds = 60
-    """Without one byte of a request body; there is no limit on its total time."""
+    """Without one byte of a request body, or of an answer that its client takes; the total time has no limit."""
     pool_size: Annotated[int, Field(ge=0)] = 64
     """Idle upstream connections kept per workspace port; a browser opens six."""
     pool_idle_timeout: Seconds = 90
+    """For each, unless the workspace's server keeps it for less: whoever reads a page for a minute finds one open."""
     max_connections: Annotated[int, Field(ge=0)] = 10_000
     """Clients of this process, tunnels included. An idle one takes some 5 KiB, one that takes its answer slowly up to
     a few hundred. Fewer where there are not descriptors for so many. 0 here and below is no limit."""
@@ -142,6 +146,7 @@ class SshSettings(Section):
     backend_port: Port = 60022
     """The port of the workspace's sshd, as its Service names it."""
     backend_username: str = "gitlab-workspaces"
+    """The user that GitLab gives to every workspace."""
     login_grace: Seconds = 60
     """From accept to a successful login, version exchange and GitLab's answer included."""
     max_auth_tries: Annotated[int, Field(ge=1)] = 3
@@ -158,6 +163,7 @@ class SshSettings(Section):
     recheck_interval: Seconds = 300
     """Between questions whether those who are in may still be; two refusals in a row end the session."""
     connect_timeout: Seconds = 5
+    """To the workspace's sshd: time for two lost packets, which are sent again after 1 s and 3 s."""
     handshake_timeout: Seconds = 10
     """For the key exchange and login at the workspace's sshd."""
     max_channels: Annotated[int, Field(ge=1, le=100_000)] = 512
@@ -169,20 +175,24 @@ class SshSettings(Section):
     forward_sockets: Switch = True
     """The same for sockets of the workspace's file system, in both directions."""
     forward_agent: Switch = True
+    """Whether -A is allowed: the workspace may ask the client's agent."""
     forward_x11: Switch = True
-    idle_timeout: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False)] = 0
+    """Whether -X and -Y are allowed: the workspace may open windows at the client."""
+    idle_timeout: SecondsOrNever = 0
     """Without a byte of data in either direction, keepalives not counted, before a session is closed; 0 is never."""
-    max_session: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False)] = 0
+    max_session: SecondsOrNever = 0
     """From login to the end of a session, whatever happens in it; 0 is for ever."""
     keepalive_interval: Seconds = 30
     keepalive_count: Annotated[int, Field(ge=1)] = 4
     """Unanswered keepalives before a leg counts as dead: two minutes, as OpenSSH users are used to."""
     drain_grace: Seconds = 30
+    """For open sessions after SIGTERM; Kubernetes' default grace is as long."""
     startups_begin: Annotated[int, Field(ge=1)] = 50
     """Connections still logging in from which on some new ones are dropped, as by OpenSSH's MaxStartups 50:30:200."""
     startups_rate: Annotated[int, Field(ge=0, le=100)] = 30
     """Percent of new connections dropped at `startups_begin`; it rises until all are, at `startups_full`."""
     startups_full: Annotated[int, Field(ge=1)] = 200
+    """Connections still logging in from which on every new one is dropped."""
     max_startups_per_ip: Annotated[int, Field(ge=0)] = 10
     """Connections of one address still logging in: an editor opens five, and one address must not use up all. An IPv6
     address counts by its /64. 0 here and below is no limit, as where a load balancer hides all addresses."""
@@ -191,15 +201,18 @@ class SshSettings(Section):
     max_connections_per_ip: Annotated[int, Field(ge=0)] = 100
     """An office behind one address has fewer at once."""
     max_sessions_per_user: Annotated[int, Field(ge=0)] = 50
+    """Of one person in all workspaces: ten editors open as many."""
     max_sessions_per_workspace: Annotated[int, Field(ge=0)] = 50
     """Each is a process of the sshd in the workspace, in the memory that the workspace's owner has for work."""
     ban_failures: Annotated[int, Field(ge=0)] = 5
     """Refused tokens of one address within `ban_window` that keep everybody from there out for a while; 0 bans nobody.
     An IPv6 address counts by its /64, and a success erases nothing."""
     ban_window: Seconds = 900
+    """In which refusals add up: who mistypes now and then through a day is nobody who guesses."""
     ban_seconds: Seconds = 1800
     """For the first time; each further ban takes twice as long, up to `ban_max`."""
     ban_max: Seconds = 86_400
+    """By the next day the address may be somebody else's."""
     ban_exempt: Annotated[tuple[Network, ...], CommaList] = ()
     """Networks nobody is banned from, such as a load balancer that hides all addresses, or an office."""
     proxy_protocol: Annotated[tuple[Network, ...], CommaList] = ()
@@ -258,6 +271,7 @@ class SessionSettings(Section):
     password: SecretStr = SecretStr("")
     """Of the Redis."""
     idle_timeout: Seconds = 3600
+    """Without a request that the portal hears of; an open editor counts, as its grant is renewed."""
     absolute_timeout: Seconds = 8 * 3600
     """A working day; GitLab is asked again long before."""
     max_per_user: Annotated[int, Field(ge=10)] = 50
