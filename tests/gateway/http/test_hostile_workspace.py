@@ -251,7 +251,6 @@ async def test_half_of_a_request_swallows_nobody_s(world: World) -> None:
 
 async def test_idle_connection_that_speaks_is_closed(stage: Stage) -> None:
     """An answer to nobody's question closes the connection before somebody asks."""
-
     inside, outside = await stage.ask()
     outside.write(OK)
     await read_response(stage.reader)

@@ -77,7 +77,6 @@ async def test_handshake_keeps_its_spelling_and_order(world: World) -> None:
 
 async def test_protocol_that_was_not_offered_is_not_answered(stage: Stage) -> None:
     """No Sec-WebSocket-Protocol in, none out."""
-
     stage.writer.write(ASK)
     inside, outside = await stage.scene.accept()
     head = await read_head(inside)
@@ -122,7 +121,6 @@ async def test_single_bytes_pass_at_once(world: World) -> None:
 
 async def test_early_bytes_are_kept(stage: Stage) -> None:
     """What follows the request or the 101 in the same segment, or before the answer, belongs to the tunnel."""
-
     inside, outside = await stage.ask(ASK + b"with the request,")
     stage.writer.write(b"before the answer,")
     await eventually(lambda: stage.writer.transport.get_write_buffer_size() == 0)
@@ -156,7 +154,6 @@ async def test_flood_of_early_bytes_is_held(world: World) -> None:
 
 async def test_pipelined_upgrade_keeps_its_bytes(stage: Stage) -> None:
     """An upgrade behind another request is opened in its turn, and its bytes are no request."""
-
     inside, outside = await stage.ask(request() + ASK + b"\x81\x02hi")
     stage.writer.write(b" there")
     outside.write(OK)
@@ -313,7 +310,6 @@ REFUSED = {
 @pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED)
 async def test_answer_that_accepts_something_else_is_502(world: World, stage: Stage, raw: bytes) -> None:
     """A 101 that does not answer the handshake opens nothing."""
-
     inside, outside = await stage.ask(ASK)
     outside.write(raw + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 
