@@ -27,7 +27,7 @@ from auth.share import KNOWN_PROGRAMS, PROGRAMS, Share
 
 GRANTED_SECONDS = 60  # as long as a person waits for a revoked token to be refused
 REFUSED_SECONDS = 10  # a script in a loop costs GitLab six questions a minute, and a new right works at once
-UNAVAILABLE_SECONDS = 2
+UNAVAILABLE_SECONDS = 2  # a script in a loop asks a GitLab that is down no more often, and hardly waits when it is back
 VOUCHED_SECONDS = 86_400  # for which a token that was good is no stranger's: a nightly build comes back within it
 VERDICTS_MAX = 10_000  # about 500 B each; beyond it GitLab is merely asked again
 

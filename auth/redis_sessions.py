@@ -35,7 +35,7 @@ from config.settings import SessionSettings
 PREFIX = "workspaces-gateway:"
 ANSWER_SECONDS = 2  # a Redis next door answers in a millisecond; people wait behind this
 REFRESH_SECONDS = 30  # a gateway that dies while it refreshes a token holds the others up for no longer than this
-RECONNECT_SECONDS = 0.5
+RECONNECT_SECONDS = 0.5  # a sign-out at another gateway is to be known within a second
 _NEVER = 2**53  # Unix time; the store, not the seal, says how long a session lives
 
 # Nothing may bring back a session that ended meanwhile: both change one only where there is one.

@@ -28,7 +28,7 @@ async def serve_admin(sockets: Sequence[socket.socket], operated: Operated) -> A
     app = web.Application()
     app[_OPERATED] = operated
     app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)  # s; a scrape takes milliseconds
     await runner.setup()
     try:
         for sock in sockets:

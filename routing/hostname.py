@@ -12,7 +12,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,254})(?::([0-9]{1,5}))?\Z")
 # The one action that GitLab writes, with the spaces and trim marks that Go's text/template allows around it
 _ACTION = re.compile(r"(?:\s*\{\{-\s+|\{\{\s*)\.port(?:\s+-\}\}\s*|\s*\}\})")
-_NAME_MAX = 253
+_NAME_MAX = 253  # RFC 1035, as above
 
 
 class InvalidHost(ValueError):

@@ -52,7 +52,7 @@ def test_the_context_holds_what_is_copied_and_nothing_else(stages: list[Stage]) 
     assert not [source for source in copied if is_ignored(PurePosixPath(source), rules)]
     kept_out = (".env", ".git/config", ".venv/pyvenv.cfg", "tests/conftest.py", "gateway/__pycache__/app.pyc", "x.pem")
     assert [path for path in kept_out if not is_ignored(PurePosixPath(path), rules)] == []
-    assert not is_ignored(PurePosixPath("gateway/portal/templates/home.html"), rules)
+    assert not is_ignored(PurePosixPath("gateway/templates/home.html"), rules)
 
 
 def test_wheels_are_pinned_by_hash_and_fit_the_project(pins: dict[str, Version]) -> None:

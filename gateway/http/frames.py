@@ -1,6 +1,6 @@
 """Where one direction of a WebSocket stands in its frames (RFC 6455, section 5.2): lengths only, no payload is read."""
 
-_CLOSE = 0x8
+_CLOSE = 0x8  # the opcode
 _LENGTH_BYTES = {126: 2, 127: 8}
 _MASK_BYTES = 4
 _FRAMES_MAX = 1024  # in one read; following so many tiny ones would cost more than the parting word is worth

@@ -15,7 +15,7 @@ from gateway.http.decision import Forward
 
 STIR_SECONDS = 0.1  # a burst of changes is looked at once; well within the second in which a stream must be closed
 ROUND_SECONDS = 15  # between two rounds; GitLab is asked at most every five minutes about each visitor
-_WAKE_SECONDS = 1.0
+_WAKE_SECONDS = 1.0  # between looks at the clock, which may be set meanwhile
 
 _Visitor = tuple[str, str]
 """Session and host: what one answer is about."""

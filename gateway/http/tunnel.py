@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gateway.http.frames import FrameTrack
 
 KEEPALIVE_IDLE = 30  # seconds before the first probe: below the idle limits of common NATs and load balancers
-KEEPALIVE_INTERVAL = 10
+KEEPALIVE_INTERVAL = 10  # seconds between probes
 KEEPALIVE_PROBES = 4  # so an end that vanished is noticed after 70 s
 FLUSH_SECONDS = 60  # for an end that has yet to take what the other one said before it left; as a body may take
 # Close frames with the codes 1001 and 1008 (RFC 6455, sections 5.5.1 and 7.4.1)
