@@ -6,6 +6,8 @@ head of an answer leaves together with the body that came right behind it. Witho
 
 import asyncio
 
+_TURN_MAX = 64 * 1024  # bytes of one connection; whoever reads on for more has to hear that the other side is full
+
 
 class Outbox:
     """All that one door has to write in this turn."""
@@ -35,6 +37,7 @@ class Outlet:
         self._outbox = outbox
         self._transport = transport
         self._parts: list[bytes] = []
+        self._size = 0
 
     def __repr__(self) -> str:
         return f"<Outlet parts={len(self._parts)}>"
@@ -47,7 +50,11 @@ class Outlet:
     def write(self, data: bytes) -> None:
         if not self._parts:
             self._outbox.add(self)
+            self._size = 0
         self._parts.append(data)
+        self._size += len(data)
+        if self._size > _TURN_MAX:
+            self.flush()
 
     def flush(self) -> None:
         """Hand everything to the transport now; what is for a connection that ended meanwhile is dropped."""

@@ -1,6 +1,7 @@
 """What is written in one turn of the event loop, over real sockets."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -53,6 +54,15 @@ async def test_what_is_written_in_a_turn_goes_out_when_it_ends(ends: Ends) -> No
     assert not before
     assert ends.outlet.is_flushed
     assert await ends.peer.readexactly(8) == b"headbody"
+
+
+async def test_a_lot_goes_out_at_once(ends: Ends) -> None:
+    """Whoever writes it reads on in the same turn, and has to hear from the transport that nobody takes it."""
+    ends.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    for _ in range(len(LARGE) // 1024):
+        ends.outlet.write(LARGE[:1024])
+
+    assert ends.transport.get_write_buffer_size()
 
 
 async def test_closing_comes_after_what_was_written(ends: Ends) -> None:
