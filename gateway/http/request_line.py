@@ -36,7 +36,8 @@ class RequestLine:
         return line.translate(_MASK) + data[len(line) :]
 
     def unmask(self, target: bytes) -> bytes:
-        """The target as it came, given what llhttp took for it in its place."""
+        """The target as it came, given what llhttp took for it in its place; once, as the next one was not masked."""
+        self.is_masked = False
         line = b"".join(self._parts)
         start = line.translate(_MASK).find(b" " + target) + 1
         return line[start : start + len(target)]

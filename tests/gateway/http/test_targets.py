@@ -67,6 +67,16 @@ async def test_target_after_a_body_is_its_own(world: World) -> None:
     assert [(one.target, one.body) for one in workspace.requests] == [("/é".encode(), "é".encode()), (b"/~", b"")]
 
 
+async def test_target_of_a_pipelined_request_is_its_own(world: World) -> None:
+    """One that came in the same read as a target beyond ASCII is not looked for in that one's line."""
+    workspace = Workspace()
+    await world.add(workspace)
+
+    await world.exchange(request(target="/éa~a") + request(target="/b") + request("Connection: close", target="/~~a"))
+
+    assert [one.target for one in workspace.requests] == ["/éa~a".encode(), b"/b", b"/~~a"]
+
+
 @pytest.mark.parametrize("target", ["/a\x7f", "/a\tb", "/a b", "/a\x00b", "/a\x0bb", "/a#b"])
 async def test_target_with_a_control_character_is_refused(world: World, target: str) -> None:
     """What could be taken for a boundary is not passed on."""
