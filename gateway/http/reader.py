@@ -94,7 +94,8 @@ class RequestReader:
         self._target += target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.in_head:  # later ones are trailers, which are dropped
+        # Later ones are trailers, which are dropped; ones too many need not be held until the head ends to be refused.
+        if self.in_head and len(self._fields) <= self._head_fields:
             self._fields.append((name, value.rstrip(b" \t")))  # RFC 9112, section 5.1: it is not part of the value
 
     def on_headers_complete(self) -> None:

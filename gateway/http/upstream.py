@@ -186,7 +186,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is _Phase.HEAD:  # later ones are trailers, which are dropped
+        # Later ones are trailers, which are dropped; ones too many need not be held until the head ends to be refused.
+        if self._phase is _Phase.HEAD and len(self._fields) <= self._settings.head_fields:
             self._fields.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:

@@ -1,6 +1,8 @@
-"""A head of the greatest size, made to be as much work as can be, costs the processor milliseconds."""
+"""A head of the greatest size, made to be as much work as can be, costs milliseconds and little memory."""
 
 import time
+import tracemalloc
+from collections.abc import Iterator
 from ipaddress import ip_network
 
 import pytest
@@ -10,9 +12,12 @@ from gateway.answers import UNKNOWN_HOST, render
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.headers import Field, parse_request, request_for_upstream
 from gateway.http.rounds import Rounds
-from tests.gateway.http.conftest import HOST, PORTAL, Workspace, World
+from tests.gateway.http.conftest import HOST, PORTAL, Scene, Workspace, World, read_response, request
 
 ROOM = 60_000  # nearly `http.head_bytes`
+MANY = 20
+"""Connections."""
+CRUMBS = b"".join(b"a%d:1\r\n" % (number % 1000) for number in range(ROOM // 7))
 COOKIES = Cookies(secure=True)
 BOMBS: dict[str, list[Field]] = {
     "our cookie many times": [(b"Cookie", b"__Host-workspaces-grant=x;" * (ROOM // 26))],
@@ -52,3 +57,52 @@ async def test_a_bomb_of_a_head_is_a_request_like_any_other(world: World, fields
     await world.add(Workspace())
 
     assert (await world.ask(*[b": ".join(field) for field in fields])).body == b"ok"
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    """What is allocated is counted meanwhile."""
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("traced")
+async def test_fields_of_a_request_head_that_does_not_end_are_not_collected(world: World) -> None:
+    """A thousand more than are allowed would take a hundred bytes each, for as long as a head may take."""
+    before, _ = tracemalloc.get_traced_memory()
+    clients = [await world.connect() for _ in range(MANY)]
+    for _, writer in clients:
+        writer.write(request()[:-2] + CRUMBS)
+        await writer.drain()
+    await world.ask(host="x")  # by its answer, what was there before it has been read
+    _, most = tracemalloc.get_traced_memory()
+    for _, writer in clients:
+        writer.write(b"\r\n")
+    told = [(await read_response(reader)).status for reader, _ in clients]
+
+    assert most - before < MANY * 250_000  # all of them would take a megabyte
+    assert set(told) == {431}
+
+
+@pytest.mark.usefixtures("traced")
+async def test_fields_of_a_response_head_that_does_not_end_are_not_collected(world: World) -> None:
+    """The same, told by a workspace."""
+    scene = Scene()
+    await world.add(scene)
+    before, _ = tracemalloc.get_traced_memory()
+    clients = [await world.connect() for _ in range(MANY)]
+    for _, writer in clients:
+        writer.write(request())
+    insides = [await scene.accept() for _ in clients]
+    for _, inside in insides:
+        inside.write(b"HTTP/1.1 200 OK\r\n" + CRUMBS)
+        await inside.drain()
+    await world.ask(host="x")
+    _, most = tracemalloc.get_traced_memory()
+    for _, inside in insides:
+        inside.write(b"\r\n")
+    told = [(await read_response(reader)).status for reader, _ in clients]
+
+    assert most - before < MANY * 250_000
+    assert set(told) == {502}
