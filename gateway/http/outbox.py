@@ -38,6 +38,8 @@ class Outlet:
         self._transport = transport
         self._parts: list[bytes] = []
         self._size = 0
+        self.flushes = 0
+        """How often something was handed to the transport."""
 
     def __repr__(self) -> str:
         return f"<Outlet parts={len(self._parts)}>"
@@ -62,6 +64,7 @@ class Outlet:
         if not parts:
             return
         self._parts = []
+        self.flushes += 1
         if self._transport.is_closing():
             return
         if len(parts) == 1:

@@ -103,6 +103,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._fed = 0
         self._has_progressed = False
         self._is_untouched = True
+        self._flushes = self._outlet.flushes
         self._surplus = False
         self._phase = _Phase.HEAD
         self._start_head()
@@ -135,6 +136,9 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._receiver is None:
             self.abort()  # an idle connection that speaks would answer the next visitor's question
+            return
+        if self._outlet.flushes == self._flushes:
+            self._lose("an answer before the request was sent")  # and so to whoever was here before
             return
         self._is_untouched = False
         self._fed += len(data)

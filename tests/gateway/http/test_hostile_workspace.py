@@ -57,6 +57,21 @@ async def test_invalid_answer_is_502(stage: Stage, raw: bytes) -> None:
     assert (second.status, second.body) == (200, b"ok")
 
 
+async def test_what_came_before_a_request_is_no_answer_to_it(stage: Stage) -> None:
+    """Both are read in one turn of the loop, the visitor's first; the request has not left the gateway yet."""
+    _, outside = await stage.ask()
+    outside.write(OK)
+    await read_response(stage.reader)
+
+    stage.writer.write(request())
+    outside.write(EVIL)
+    inside, outside = await stage.scene.accept()
+    await read_head(inside)
+    outside.write(OK)
+
+    assert (await read_response(stage.reader)).body == b"ok"
+
+
 FOLLOWED = {
     "bytes after the end": OK + b"X",
     "another response": OK + EVIL,
