@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from auth.grants import GRANT_LIFETIME
 from auth.model import Session, SessionsUnavailable, Tokens, User
-from auth.redis_sessions import RedisSessions, open_redis_sessions
+from auth.redis_sessions import PREFIX, RedisSessions, open_redis_sessions
 from auth.seal import Sealer
 from auth.sessions import session_ref
 from config.settings import SessionSettings
@@ -38,6 +38,12 @@ class Pair:
 
     async def sign_in(self, user: User = JO, browser: str = "browser") -> Session:
         return await self.one.create(user, TOKENS, browser)
+
+    async def wait_heard(self) -> None:
+        """Until both of them are told of sign-outs."""
+        async with asyncio.timeout(10):
+            while (await self.raw.pubsub_numsub(PREFIX + "ended"))[0][1] < 2:  # noqa: ASYNC110 - Redis tells nobody of it
+                await asyncio.sleep(0.02)
 
     async def open(self, key: SecretStr = KEY) -> RedisSessions:
         settings = SessionSettings(store=self.server.url)
@@ -166,7 +172,7 @@ async def test_a_sign_out_is_known_everywhere_at_once(pair: Pair) -> None:
     told = asyncio.Event()
     pair.other.subscribe(told.set)
     session, sibling, stranger = await pair.sign_in(), await pair.sign_in(), await pair.sign_in(browser="else")
-    await asyncio.sleep(0.1)  # the subscription is on its way
+    await pair.wait_heard()
     await pair.one.end(ref_of(session))
     async with asyncio.timeout(1):
         await told.wait()
@@ -287,7 +293,7 @@ async def test_redis_that_comes_back_is_used_again(pair: Pair) -> None:
     told = asyncio.Event()
     pair.other.subscribe(told.set)
     session = await pair.sign_in()
-    await asyncio.sleep(1)  # a second try to subscribe comes within this
+    await pair.wait_heard()
     await pair.one.end(ref_of(session))
 
     async with asyncio.timeout(1):
