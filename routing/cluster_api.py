@@ -12,6 +12,12 @@ Manifest = dict[str, Any]
 """One object of the API, as JSON."""
 
 
+def key_of(manifest: Manifest) -> str:
+    """What names an object among those of its kind: `namespace/name`."""
+    metadata = manifest["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}"
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A kind of object, by its place in the API."""

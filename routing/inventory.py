@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from routing.cluster_api import Manifest
+from routing.cluster_api import Manifest, key_of
 from routing.discovery import RoutingRules, derive_claim
 from routing.endpoints import get_owner_key, read_slice, state_of
 from routing.model import Claim, Refusal, WorkspaceState
-from routing.service import read_service, service_key
+from routing.service import read_service
 
 
 @dataclass(slots=True)
@@ -56,13 +56,13 @@ class Services(Inventory):
         return f"<Services claims={len(self._claims)} refused={len(self._refusals)}>"
 
     def put(self, manifest: Manifest, delta: Delta) -> None:
-        key = service_key(manifest)
+        key = key_of(manifest)
         claim, refusals = self._derive(manifest)
         self._refuse(key, refusals, delta)
         self._set(key, claim, delta)
 
     def remove(self, manifest: Manifest, delta: Delta) -> None:
-        self._forget(service_key(manifest), delta)
+        self._forget(key_of(manifest), delta)
 
     def retain(self, namespace: str, present: set[str], delta: Delta) -> None:
         for known in (self._claims, self._refusals):
@@ -82,7 +82,7 @@ class Services(Inventory):
             self._set(key, replace(claim, workspace=workspace, routes=routes), delta)
 
     def _derive(self, manifest: Manifest) -> tuple[Claim | None, tuple[Refusal, ...]]:
-        key = service_key(manifest)
+        key = key_of(manifest)
         try:
             service, refusals = read_service(manifest)
             if service is None:
@@ -136,7 +136,7 @@ class EndpointSlices(Inventory):
         return state_of(state for _, state in self._states.get(key, ()))
 
     def put(self, manifest: Manifest, delta: Delta) -> None:
-        key, owner = service_key(manifest), get_owner_key(manifest)
+        key, owner = key_of(manifest), get_owner_key(manifest)
         if self._owners.get(key, owner) != owner:
             self._forget(key, delta)
         if owner:
@@ -144,7 +144,7 @@ class EndpointSlices(Inventory):
             self._set(owner, (*self._others(owner, key), (key, read_slice(manifest))), delta)
 
     def remove(self, manifest: Manifest, delta: Delta) -> None:
-        self._forget(service_key(manifest), delta)
+        self._forget(key_of(manifest), delta)
 
     def retain(self, namespace: str, present: set[str], delta: Delta) -> None:
         for key in _missing(self._owners, present, namespace):

@@ -13,11 +13,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from routing.cluster_api import ClusterApi, ClusterAway, ClusterFault, Expired, Forbidden, Manifest, Missing, Resource
+from routing.cluster_api import (
+    ClusterApi,
+    ClusterAway,
+    ClusterFault,
+    Expired,
+    Forbidden,
+    Manifest,
+    Missing,
+    Resource,
+    key_of,
+)
 from routing.inventory import Delta, Inventory
 from routing.model import Batch, Refusal
 from routing.portions import portions
-from routing.service import service_key
 
 PAGE = 250  # objects of one answer: some 500 kB of JSON, which the loop reads in a few milliseconds
 FIRST_DELAY = 0.2  # seconds before the second try; it doubles up to the next line
@@ -126,7 +135,7 @@ class Reflector:
             self._heard = time.monotonic()
             for items in portions(page.get("items") or []):
                 for item in items:
-                    present.add(service_key(item))
+                    present.add(key_of(item))
                     self._inventory.put(item, delta)
                 await asyncio.sleep(0)
             if not self.has_listed:  # the first time there is nothing that could have moved

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from routing.cluster_api import AGENT_LABEL, Manifest
+from routing.cluster_api import AGENT_LABEL, Manifest, key_of
 from routing.model import Refusal, ServicePort, WorkspaceService
 from routing.visibility_annotation import Declared, NotUnderstood, read_declared
 
@@ -22,15 +22,9 @@ PORTS_MAX = 128  # of one Service: more than any devfile names, so that one Serv
 _ID = re.compile(r"[1-9][0-9]{0,18}\Z")  # a number of GitLab's database
 
 
-def service_key(manifest: Manifest) -> str:
-    """What names the object in its source: `namespace/name`."""
-    metadata = manifest["metadata"]
-    return f"{metadata['namespace']}/{metadata['name']}"
-
-
 def read_service(manifest: Manifest) -> tuple[WorkspaceService | None, tuple[Refusal, ...]]:
     """The Service of a workspace (None where it is none, or may not be one), and what of it was refused."""
-    metadata, spec, key = manifest["metadata"], manifest.get("spec", {}), service_key(manifest)
+    metadata, spec, key = manifest["metadata"], manifest.get("spec", {}), key_of(manifest)
     annotations = metadata.get("annotations") or {}
     agent_id = (metadata.get("labels") or {}).get(AGENT_LABEL, "")
     if not agent_id or HOST_TEMPLATE not in annotations or WORKSPACE_ID not in annotations:
