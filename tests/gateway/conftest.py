@@ -3,7 +3,8 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,6 +141,20 @@ class Events:
             return await self.next() != b""
         except aiohttp.ClientError:
             return False
+
+
+async def run_command(*arguments: str, environ: Mapping[str, str]) -> tuple[int, str, str]:
+    """Status, output and errors of `python -m gateway` with nobody at the keyboard."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *arguments),
+        env=environ,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(40):
+        output, errors = await process.communicate()
+    return process.returncode or 0, output.decode(), errors.decode()
 
 
 @asynccontextmanager

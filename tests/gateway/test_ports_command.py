@@ -1,13 +1,11 @@
 """`python -m gateway ports` as a person types it, against a running gateway."""
 
-import asyncio
 import os
-import sys
 
 import pytest
 
 from gateway.demo.world import SITE_PORT
-from tests.gateway.conftest import Live
+from tests.gateway.conftest import Live, run_command
 
 
 async def ports(live: Live, *arguments: str, token: str | None = None, portal: bool = True) -> tuple[int, str, str]:
@@ -16,20 +14,7 @@ async def ports(live: Live, *arguments: str, token: str | None = None, portal: b
     if portal:
         # The name needs no DNS: the portal answers to its Host, which a proxy setting keeps.
         environ["WORKSPACES_PORTAL"] = live.world.visit.portal_url
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway",
-        "ports",
-        *arguments,
-        env=environ,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(20):
-        output, errors = await process.communicate()
-    return process.returncode or 0, output.decode(), errors.decode()
+    return await run_command("ports", *arguments, environ=environ)
 
 
 async def test_list_shows_what_is_open_to_whom(live: Live) -> None:

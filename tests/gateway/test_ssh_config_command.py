@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import asyncssh
@@ -13,7 +12,7 @@ from pydantic import SecretStr
 from config.settings import SshSettings
 from gateway.demo.world import OpenWorld, free_ports, open_world
 from gateway.telemetry import open_log
-from tests.gateway.conftest import Live
+from tests.gateway.conftest import Live, run_command
 
 
 async def ssh_config(world: OpenWorld, *arguments: str) -> tuple[int, str, str]:
@@ -23,17 +22,7 @@ async def ssh_config(world: OpenWorld, *arguments: str) -> tuple[int, str, str]:
         "WORKSPACES_TOKEN": world.visit.users[0].token.get_secret_value(),
         "WORKSPACES_PORTAL": world.visit.portal_url,
     }
-    command = (sys.executable, "-m", "gateway", "ssh-config", *arguments)
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env=environ,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(20):
-        output, errors = await process.communicate()
-    return process.returncode or 0, output.decode(), errors.decode()
+    return await run_command("ssh-config", *arguments, environ=environ)
 
 
 async def understood(config: str, folder: Path, host: str) -> dict[str, str]:

@@ -1,9 +1,7 @@
 """`python -m gateway check` as an operator types it, against a running gateway."""
 
-import asyncio
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from gateway.check.site import Site
 from gateway.check.steps import steps_for
 from gateway.names import LocalhostResolver
 from tests.gateway.check.conftest import Looked, changed
+from tests.gateway.conftest import run_command
 
 
 def written(settings: Settings, folder: Path) -> str:
@@ -41,16 +40,7 @@ def written(settings: Settings, folder: Path) -> str:
 
 async def check(*arguments: str) -> tuple[int, str, str]:
     """Status, output and errors of the command."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "check", *arguments),
-        env={"PATH": ""},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(40):
-        output, errors = await process.communicate()
-    return process.returncode or 0, output.decode(), errors.decode()
+    return await run_command("check", *arguments, environ={"PATH": ""})
 
 
 async def test_a_gateway_that_works_has_no_fault(looked: Looked, tmp_path: Path) -> None:
