@@ -31,6 +31,7 @@ LIBRARIES = {
     "kubernetes": ("routing/kubernetes.py",),
     "kubernetes_asyncio": ("routing/kubernetes.py",),
 }
+ASYNCSSH_EXTENDED = "gateway/ssh/internals/"
 ENVIRONMENT_READER = "config/load.py"
 MAX_LINES = 400  # a longer module holds two ideas
 VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "misc", "common", "manager"})
@@ -118,6 +119,19 @@ def libraries_stay_in_their_place(modules: list[Module]) -> list[str]:
         for line, name in module.imports
         for places in [LIBRARIES.get(name.partition(".")[0])]
         if places and not module.path.startswith(places)
+    ]
+
+
+def connections_of_asyncssh_are_extended_in_one_place(modules: list[Module]) -> list[str]:
+    """What depends on private names of asyncssh stays together; SLF001 of ruff sees to the names themselves."""
+    return [
+        module.breach(node.lineno, f"{base} is extended in {ASYNCSSH_EXTENDED} only")
+        for module in modules
+        if module.is_shipped and not module.path.startswith(ASYNCSSH_EXTENDED)
+        for node in module.nodes
+        if isinstance(node, ast.ClassDef)
+        for base in map(ast.unparse, node.bases)
+        if re.search(r"\b(SSH\w*Connection|\w*Leg)$", base)
     ]
 
 
@@ -270,6 +284,7 @@ def _unargued_skip(module: Module, node: ast.AST, calls: Mapping[int, ast.Call])
 RULES: list[Rule] = [
     folders_import_downwards_only,
     libraries_stay_in_their_place,
+    connections_of_asyncssh_are_extended_in_one_place,
     imports_have_no_cycle,
     environment_is_read_in_one_place,
     types_are_imported_at_run_time,
@@ -332,6 +347,8 @@ def test_project_keeps_the_rule(project: list[Module], rule: Rule) -> None:
         (libraries_stay_in_their_place, "gateway/sshd.py", "import asyncssh"),
         (libraries_stay_in_their_place, "gateway/ssh/a.py", "import httptools"),
         (libraries_stay_in_their_place, "routing/a.py", "from kubernetes_asyncio import client"),
+        (connections_of_asyncssh_are_extended_in_one_place, "gateway/ssh/a.py", "class A(Leg): ..."),
+        (connections_of_asyncssh_are_extended_in_one_place, "gateway/a.py", "class A(b.SSHServerConnection): ..."),
         (imports_have_no_cycle, "auth/a.py", "import auth.a"),
         (imports_have_no_cycle, "auth/__init__.py", "import auth"),
         (environment_is_read_in_one_place, "auth/a.py", "import os\nhome = os.environ['HOME']"),
@@ -381,6 +398,8 @@ def test_rule_finds_a_breach(rule: Rule, path: str, text: str) -> None:
         (libraries_stay_in_their_place, "gateway/http/a.py", "import httptools"),
         (libraries_stay_in_their_place, "routing/kubernetes.py", "import kubernetes_asyncio"),
         (libraries_stay_in_their_place, "tests/a.py", "import asyncssh, httptools"),
+        (connections_of_asyncssh_are_extended_in_one_place, "gateway/ssh/internals/a.py", "class A(Leg): ..."),
+        (connections_of_asyncssh_are_extended_in_one_place, "gateway/ssh/a.py", "class Legs(asyncssh.SSHServer): ..."),
         (environment_is_read_in_one_place, "config/load.py", "import os\nhome = os.environ['HOME']"),
         (environment_is_read_in_one_place, "tests/a.py", "import os\nhome = os.environ['HOME']"),
         (environment_is_read_in_one_place, "auth/a.py", "request.environ['HOME']\nfrom os import path"),

@@ -3,7 +3,7 @@
     client -> server (the door) -> doorstep -> connection (the login) -> admission (GitLab) -> upstream (its sshd)
                                                     \\_ admitted: relay, packet by packet, until one leg ends
 
-`internals` is the one module that touches private names of asyncssh; `selftest` checks at start that they still fit.
+`internals` is the one package that touches private names of asyncssh; `selftest` checks at start that they still fit.
 `pump` moves channel data past asyncssh, key to key, where both legs have a `cipher` that permits it (`gcm`, `etm`).
 `options` says what is negotiated, `host_keys` who the gateway is, `pod_keys` whether a workspace is still the one it
 was, `tokens` what can be a token, `keys` whom a public key lets in and `authorities` whom a certificate, once they have

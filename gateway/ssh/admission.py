@@ -18,7 +18,7 @@ from auth.model import (
     Unavailable,
     Verdict,
 )
-from gateway.ssh.internals import WorkspaceLeg
+from gateway.ssh.internals.ends import WorkspaceLeg
 from gateway.ssh.pod_keys import Judgement, PodKey, PodKeys
 from gateway.ssh.states import RUNNING, get_state_of_source, state_of
 from gateway.ssh.upstream import Unreachable, Upstreams

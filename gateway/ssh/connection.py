@@ -20,7 +20,8 @@ from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Reject
 from gateway.ssh.channels import Channels, RateOfNotes
 from gateway.ssh.credentials import Credential
 from gateway.ssh.crowd import Place
-from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
+from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
+from gateway.ssh.internals.leg import Leg
 from gateway.ssh.keys import KeyAccess
 from gateway.ssh.limits import TryBudget
 from gateway.ssh.parting import Parting, make_note, make_printable

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import cast
 
 from config.settings import SshSettings
-from gateway.ssh.internals import ClientLeg
+from gateway.ssh.internals.ends import ClientLeg
 from gateway.ssh.proxy_protocol import NoProxyHeader, ProxyHeader, parse_proxy_header
 
 FULL = b"Too many connections\r\n"  # a line before the version, which clients may show (RFC 4253 section 4.2)

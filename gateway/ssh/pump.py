@@ -10,7 +10,8 @@ import asyncio
 
 from gateway.ssh import limits
 from gateway.ssh.cipher import BLOCK, HEADER
-from gateway.ssh.internals import Leg, PacketSink
+from gateway.ssh.internals.bypass import Bypass
+from gateway.ssh.internals.leg import Leg, PacketSink
 
 DATA = frozenset((93, 94, 95))
 """CHANNEL_WINDOW_ADJUST, CHANNEL_DATA and CHANNEL_EXTENDED_DATA (RFC 4254 section 9)."""
@@ -32,6 +33,7 @@ class Pump(asyncio.BufferedProtocol):
         self._source = source
         self._target = target
         self._sink = sink
+        self._inlet, self._outlet = Bypass(source), Bypass(target)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         return _READ
@@ -58,25 +60,25 @@ class Pump(asyncio.BufferedProtocol):
         self._source.resume_writing()
 
     def _receive(self, end: int) -> None:
-        source = self._source
+        source, inlet = self._source, self._inlet
         if not source.is_open:
             return
         source.note_alive()
-        rest = source.take_unparsed()
+        rest = inlet.take_unparsed()
         if len(rest) > _ROOM:  # piled up during a key exchange
             self._leave_to_asyncssh(rest + bytes(_SPACE[_ROOM:end]))
             return
         start = _ROOM - len(rest)
         _SPACE[start:_ROOM] = rest
-        while source.is_at_packet:
+        while inlet.is_at_packet:
             start = self._relay_data(start, end)
-            stop = _end_of_packet(start, end, source.tag)
+            stop = _end_of_packet(start, end, inlet.tag)
             if stop > end:
                 break
             source.data_received(bytes(_SPACE[start:stop]))
             start = stop
-        if source.is_at_packet and _end_of_packet(start, end, source.tag) - start <= _ROOM:
-            source.keep_unparsed(bytes(_SPACE[start:end]))
+        if inlet.is_at_packet and _end_of_packet(start, end, inlet.tag) - start <= _ROOM:
+            inlet.keep_unparsed(bytes(_SPACE[start:end]))
         elif source.is_open:
             self._leave_to_asyncssh(bytes(_SPACE[start:end]))
 
@@ -87,7 +89,7 @@ class Pump(asyncio.BufferedProtocol):
 
     def _relay_data(self, start: int, end: int) -> int:
         """Moves all packets from `start` on that may go this way; where the first begins that may not."""
-        opener, sealer = self._source.opener, self._target.sealer
+        opener, sealer = self._inlet.opener, self._outlet.sealer
         if opener is None or sealer is None:
             return start
         extra = sealer.tag - opener.tag
@@ -110,8 +112,8 @@ class Pump(asyncio.BufferedProtocol):
             payload += size - padding - 1
             start = stop
         if packets:
-            self._source.note_opened(packets)
-            self._target.send_sealed(sealed[:filled], packets)
+            self._inlet.note_opened(packets)
+            self._outlet.send_sealed(sealed[:filled], packets)
             self._sink.data_relayed(self._source, payload)
         return start
 

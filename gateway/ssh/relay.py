@@ -13,7 +13,8 @@ from asyncssh.packet import Boolean, SSHPacket, String
 
 from gateway.ssh import limits
 from gateway.ssh.channels import Channels
-from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
+from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
+from gateway.ssh.internals.leg import Leg
 from gateway.ssh.parting import Parting
 from gateway.ssh.pump import Pump
 from gateway.telemetry import Metrics

@@ -8,7 +8,7 @@ import asyncssh
 
 from config.settings import SshSettings
 from gateway.ssh.channels import Channels
-from gateway.ssh.internals import ClientLeg, WorkspaceLeg
+from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.relay import Relay
 from gateway.ssh.upstream import Upstreams

@@ -21,7 +21,7 @@ from gateway.ssh.crowd import Crowd
 from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
 from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
 from gateway.ssh.idle import CLOSED_IDLE, CLOSED_OLD, describe, wait_idle
-from gateway.ssh.internals import ClientLeg
+from gateway.ssh.internals.ends import ClientLeg
 from gateway.ssh.keys import KeyAccess, Owners
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.pod_keys import PodKeys

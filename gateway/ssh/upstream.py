@@ -12,7 +12,7 @@ from asyncssh.auth import KbdIntPrompts
 
 from config.settings import SshSettings
 from gateway.ssh import limits
-from gateway.ssh.internals import WorkspaceLeg
+from gateway.ssh.internals.ends import WorkspaceLeg
 from gateway.ssh.options import workspace_leg_options
 from routing.model import Endpoint, Workspace
 

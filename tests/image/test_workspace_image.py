@@ -11,7 +11,7 @@ import pytest
 
 from config.settings import SshSettings
 from gateway.demo.world import free_ports
-from gateway.ssh.internals import WorkspaceLeg
+from gateway.ssh.internals.ends import WorkspaceLeg
 from gateway.ssh.upstream import Upstreams
 from routing.model import Endpoint, Workspace, WorkspaceState
 from tests.image.dockerfile import ROOT, Stage, read_dockerfile

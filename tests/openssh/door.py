@@ -18,7 +18,7 @@ from gateway.ssh.credentials import with_whole_signature
 from gateway.ssh.crowd import Crowd, Place
 from gateway.ssh.doorstep import FULL, Doorstep, Peer
 from gateway.ssh.host_keys import load_host_keys
-from gateway.ssh.internals import ClientLeg, WorkspaceLeg
+from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.relay import Relay
 from gateway.ssh.upstream import Upstreams

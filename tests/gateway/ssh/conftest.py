@@ -21,7 +21,8 @@ from pydantic import SecretStr
 from auth.model import Denied, Granted, User, Verdict, WorkspaceRecord
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
-from gateway.ssh.internals import ClientLeg, Leg, WorkspaceLeg
+from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
+from gateway.ssh.internals.leg import Leg
 from gateway.ssh.keys import Owners
 from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.parting import Parting

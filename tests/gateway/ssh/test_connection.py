@@ -12,7 +12,7 @@ from auth.model import GitLabUnavailable, ScopeMissing, Unavailable, refused
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh import limits
-from gateway.ssh.internals import WorkspaceLeg
+from gateway.ssh.internals.ends import WorkspaceLeg
 from gateway.ssh.upstream import Unreachable, Upstreams
 from routing.model import Endpoint, Workspace, WorkspaceState
 from tests.gateway.ssh.conftest import LOOPBACK, TOKEN, WORKSPACE, Bench, Gateway

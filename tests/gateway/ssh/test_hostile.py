@@ -13,7 +13,7 @@ from asyncssh.packet import Boolean, String, UInt32
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh import limits
-from gateway.ssh.internals import ClientLeg
+from gateway.ssh.internals.ends import ClientLeg
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.parting import Parting
 from routing.model import Endpoint, WorkspaceState

@@ -12,7 +12,8 @@ from gateway.ssh import limits, pump
 from gateway.ssh.cipher import HEADER, PacketCipher
 from gateway.ssh.etm import EtmCipher
 from gateway.ssh.gcm import GcmCipher
-from gateway.ssh.internals import Leg
+from gateway.ssh.internals.bypass import Bypass
+from gateway.ssh.internals.leg import Leg
 from gateway.ssh.parting import Parting
 from gateway.ssh.pump import Pump
 from tests.gateway.ssh.conftest import Bench, Gateway, Peer
@@ -112,14 +113,14 @@ async def test_a_mebibyte_costs_one_open_and_one_seal_a_packet_and_one_write_a_r
     )
     sender.leg.send(data(1))
     await receiver.receive()
-    before, wire = invocations(source.opener, target.sealer), Wire(target)
+    before, wire = invocations(Bypass(source).opener, Bypass(target).sealer), Wire(target)
     reads.clear()
     packets = [data(CHUNK - 9)] * (MEBIBYTE // CHUNK)
     for payload in packets:
         sender.leg.send(payload)
 
     assert await receive(receiver, len(packets)) == packets
-    after = invocations(source.opener, target.sealer)
+    after = invocations(Bypass(source).opener, Bypass(target).sealer)
     assert [now - then for now, then in zip(after, before, strict=True)] == [len(packets)] * 2
     assert 0 < wire.writes <= len(reads)
 
@@ -284,7 +285,7 @@ async def test_a_packet_of_an_odd_shape_means_what_asyncssh_says(bench: Bench, p
     cipher = client.leg._send_encryption
     assert cipher is not None
     sealed = b"".join(cipher.encrypt_packet(client.leg._send_seq, UInt32(len(packet)), packet))
-    assert len(sealed) == HEADER + len(packet) + client.leg.tag
+    assert len(sealed) == HEADER + len(packet) + Bypass(client.leg).tag
     feed(pump_of(inner), sent.kept + sealed)
 
     assert await workspace.receive() == data(1)

@@ -3,7 +3,7 @@
 import asyncssh
 import pytest
 
-from gateway.ssh.internals import Leg
+from gateway.ssh.internals.leg import Leg
 from gateway.ssh.selftest import IncompatibleAsyncssh, check_asyncssh
 
 

@@ -1,30 +1,19 @@
-"""The two legs of a relayed connection, built on private names of asyncssh. No other module touches those names.
+"""What both legs have in common: packets in and out, congestion, liveness and an ending that loses nothing.
 
-Overrides of its classes live here, each with its reason; what a packet means is `relay`'s matter.
+Overrides of asyncssh's classes live here and in `ends`, each with its reason.
 """
 
 import asyncio
-import copy
-import time
-from collections import OrderedDict
 from typing import Any, Protocol, cast
 
 import asyncssh
 from asyncssh.connection import SSHConnection
-from asyncssh.encryption import Encryption, ETMEncryption, GCMEncryption
 from asyncssh.packet import SSHPacket, String
 
 from gateway.ssh import limits
-from gateway.ssh.cipher import PacketCipher
-from gateway.ssh.etm import EtmCipher
-from gateway.ssh.gcm import GcmCipher
-from gateway.ssh.host_keys import prove_host_keys
-from gateway.ssh.keys import JudgesKeys
 from gateway.ssh.parting import Linger, Parting, make_printable
-from gateway.ssh.tokens import with_clean_password
 
 MSG_DISCONNECT, MSG_IGNORE = 1, 2  # RFC 4253 section 12
-OPEN_LENGTH = PacketCipher | GCMEncryption | ETMEncryption
 CONNECTION_LAYER = (80, 81, 82, *range(90, 101))  # RFC 4254 section 9
 MSG_PING, MSG_PONG = 192, 193  # OpenSSH's PROTOCOL file, section 1.9
 
@@ -50,17 +39,8 @@ class _EveryChannel(dict[int, Any]):
         return self._leg
 
 
-def _taken_over(encryption: Encryption | None, number: int) -> Encryption | None:
-    """The same cipher, where it can be, for those who open or seal the packet of this number without asyncssh."""
-    if type(encryption) is GCMEncryption:
-        return GcmCipher(encryption._cipher._key, encryption._cipher._iv)  # noqa: SLF001 - the reason for this module
-    if type(encryption) is ETMEncryption:
-        return EtmCipher(encryption._cipher, encryption._mac, number)  # noqa: SLF001 - the reason for this module
-    return encryption
-
-
 class Leg(SSHConnection):
-    """What both legs have in common: packets in and out, congestion, liveness and an ending that loses nothing."""
+    """One leg of a connection; `ends` has the two kinds there are."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -95,10 +75,10 @@ class Leg(SSHConnection):
             return
         if not self._kex_complete:
             self._deferred_bytes += len(payload)
-        if self._has_room():
+        if self.has_room():
             self.send_packet(payload[0], payload[1:])
 
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
         """Whether more may be sent; closes the leg where too much was sent already."""
         if self._transport is None:
             return False
@@ -135,69 +115,6 @@ class Leg(SSHConnection):
 
     log_received_packet = log_sent_packet
 
-    # Packets that a pump reads and writes past asyncssh
-
-    def read_through(self, protocol: asyncio.BufferedProtocol) -> None:
-        """Lets `protocol` read the socket from now on; what it does not deal with itself comes by `data_received`."""
-        if self._transport is not None:
-            self._transport.pause_reading()  # uvloop keeps to the kind of protocol that it began to read for
-            self._transport.set_protocol(protocol)
-            if self._is_reading:
-                self._transport.resume_reading()
-
-    @property
-    def is_at_packet(self) -> bool:
-        """Whether the next byte received is the first of a packet whose length can be read as it is."""
-        is_between = self._transport is not None and self._recv_handler == self._recv_pkthdr
-        return is_between and isinstance(self._recv_encryption, OPEN_LENGTH)
-
-    @property
-    def tag(self) -> int:
-        """Bytes behind a packet received that authenticate it."""
-        return self._recv_macsize
-
-    @property
-    def opener(self) -> PacketCipher | None:
-        """What opens the packets received, where others than asyncssh may."""
-        self._recv_encryption = _taken_over(self._recv_encryption, self._recv_seq)
-        is_free = self._kex is None and self._sink is not None
-        return self._recv_encryption if is_free and isinstance(self._recv_encryption, PacketCipher) else None
-
-    @property
-    def sealer(self) -> PacketCipher | None:
-        """What seals the packets to be sent, where others than asyncssh may."""
-        self._send_encryption = _taken_over(self._send_encryption, self._send_seq)
-        is_rekey_due = self._rekey_bytes_sent >= self._rekey_bytes or time.monotonic() >= self._rekey_time
-        is_free = self._kex_complete and self._sink is not None and not is_rekey_due
-        return self._send_encryption if is_free and isinstance(self._send_encryption, PacketCipher) else None
-
-    def take_unparsed(self) -> bytes:
-        """What asyncssh holds of a packet that has not arrived in full."""
-        if self._recv_handler == self._recv_packet and isinstance(self._recv_encryption, OPEN_LENGTH):
-            self._inpbuf, self._packet = self._packet + self._inpbuf, b""  # it has read the length and no more
-            self._recv_handler = self._recv_pkthdr
-        unparsed, self._inpbuf = self._inpbuf, b""
-        return unparsed
-
-    def keep_unparsed(self, rest: bytes) -> None:
-        self._inpbuf = rest
-
-    def note_alive(self) -> None:
-        self._keepalive_count = 0
-        self._reset_keepalive_timer()
-
-    def note_opened(self, packets: int) -> None:
-        """As many packets were received and opened."""
-        self._auth_final = True
-        self._recv_seq = (self._recv_seq + packets) & 0xFFFFFFFF
-
-    def send_sealed(self, data: memoryview, packets: int) -> None:
-        """Sends packets that `sealer` has sealed, in order."""
-        if self._has_room():
-            self._send_seq = (self._send_seq + packets) & 0xFFFFFFFF
-            self._rekey_bytes_sent += len(data)
-            self._send(data)
-
     def cork(self) -> None:
         """Collects what is sent, until `uncork`."""
         self._corked = []
@@ -215,6 +132,14 @@ class Leg(SSHConnection):
             self._transport.write(data)
 
     # Congestion
+
+    def read_through(self, protocol: asyncio.BufferedProtocol) -> None:
+        """Lets `protocol` read the socket from now on; what it does not deal with itself comes by `data_received`."""
+        if self._transport is not None:
+            self._transport.pause_reading()  # uvloop keeps to the kind of protocol that it began to read for
+            self._transport.set_protocol(protocol)
+            if self._is_reading:
+                self._transport.resume_reading()
 
     @property
     def is_rekeying(self) -> bool:
@@ -266,6 +191,10 @@ class Leg(SSHConnection):
             self._sink.congestion_changed()
 
     # Liveness
+
+    def note_alive(self) -> None:
+        self._keepalive_count = 0
+        self._reset_keepalive_timer()
 
     def _keepalive_timer_callback(self) -> None:
         # A leg that is not read on purpose cannot be heard answering.
@@ -345,56 +274,8 @@ class Leg(SSHConnection):
             sink.leg_closed(self, self._parting)
 
     _packet_handlers = {  # noqa: RUF012 - asyncssh's own way to declare them
-        **SSHConnection._packet_handlers,  # noqa: SLF001 - the reason for this module
+        **SSHConnection._packet_handlers,
         MSG_DISCONNECT: _process_disconnect,
         MSG_PING: _process_ping,
         **dict.fromkeys(CONNECTION_LAYER, _relay_packet),
     }
-
-
-class ClientLeg(Leg, asyncssh.SSHServerConnection):
-    """Towards the client, for whom the gateway is the server."""
-
-    def __init__(self, options: asyncssh.SSHServerConnectionOptions, owner: asyncssh.SSHServer) -> None:
-        super().__init__(asyncio.get_running_loop(), options)
-        self._proofs = 0
-        self._protocol_factory = lambda: owner
-        self._extensions_to_send[b"ping@openssh.com"] = b"0"
-        # asyncssh notes the negotiated signature algorithm on the RSA key itself, which all connections share.
-        self._server_host_keys = OrderedDict((alg, copy.copy(key)) for alg, key in self._server_host_keys.items())
-
-    def prove_host_keys(self, blobs: SSHPacket) -> bytes:
-        """The answer to hostkeys-prove-00@openssh.com: the proof covers the session id of this very leg."""
-        self._proofs += 1
-        if self._proofs > limits.PROOFS_MAX:
-            raise asyncssh.ProtocolError("Too many requests to prove host keys")
-        return prove_host_keys(blobs, self._all_server_host_keys, self._session_id, self.get_server_host_key())
-
-    async def validate_public_key(self, _username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
-        signed = String(self._session_id) + msg if msg else b""  # verified before the owner lets anybody in
-        return isinstance(self._owner, JudgesKeys) and await self._owner.validate_key(key_data, signed, signature)
-
-    async def reload_config(self) -> None:
-        """Nothing: asyncssh would build all options anew, in a thread, for each user name."""
-
-    async def _finish_userauth(self, begin_auth: bool, method: bytes, packet: SSHPacket) -> None:  # noqa: FBT001 - not ours
-        """Completes one request before the next is read, as RFC 4252 section 5.1 demands and asyncssh does not."""
-        if method == b"password":
-            packet = with_clean_password(packet)
-        await super()._finish_userauth(begin_auth, method, packet)
-        if self._auth is not None and self._auth.task is not None:
-            await asyncio.wait({self._auth.task})
-
-    def _force_close(self, exc: Exception | None) -> None:
-        if not self._client_version and isinstance(exc, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported):
-            self._send(b"Invalid SSH identification string.\r\n")  # OpenSSH's words, which tools look for
-            self._farewell_sent = True
-        super()._force_close(exc)
-
-
-class WorkspaceLeg(Leg, asyncssh.SSHClientConnection):
-    """Towards the workspace, for whose sshd the gateway is the client."""
-
-    def __init__(self, options: asyncssh.SSHClientConnectionOptions, owner: asyncssh.SSHClient) -> None:
-        super().__init__(asyncio.get_running_loop(), options)
-        self._protocol_factory = lambda: owner
