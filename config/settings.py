@@ -52,7 +52,9 @@ class AuthSettings(Section):
     host: BaseUrl
     """GitLab's address, with its relative URL root where it has one."""
     client_id: str = ""
+    """Of the OAuth application, as GitLab shows it."""
     client_secret: SecretStr = SecretStr("")
+    """Of the same."""
     redirect_uri: str = ""
     """`https://<portal>/auth/callback`; its host is the portal."""
     signing_key: SecretStr = SecretStr("")
@@ -127,6 +129,7 @@ class SshSettings(Section):
 
     enabled: Switch = True
     address: str = ""
+    """The interface to listen on; empty means all of them."""
     port: Port = 22
     public_host: HostName = ""
     """What people type after the @ where that is not the portal's host: the name of a load balancer, say."""
@@ -183,6 +186,7 @@ class SshSettings(Section):
     max_session: SecondsOrNever = 0
     """From login to the end of a session, whatever happens in it; 0 is for ever."""
     keepalive_interval: Seconds = 30
+    """Of silence before each question whether a leg is there; below the idle limits of common load balancers."""
     keepalive_count: Annotated[int, Field(ge=1)] = 4
     """Unanswered keepalives before a leg counts as dead: two minutes, as OpenSSH users are used to."""
     drain_grace: Seconds = 30
@@ -226,6 +230,7 @@ class AdminSettings(Section):
     """The operators' listener: health, readiness, metrics. Never behind a public host."""
 
     address: str = ""
+    """The interface to listen on; empty means all of them, as the probes of a cluster need."""
     port: Port = 9877
 
 
