@@ -97,7 +97,7 @@ NOT_READY = Answer(
     503,
     "not_ready",
     "The gateway is starting",
-    "It does not know the workspaces yet. This page asks again by itself.",
+    "It does not know the workspaces yet, and will in a moment.",
     refresh=5,
     retry_after=5,
 )
