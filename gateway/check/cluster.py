@@ -31,20 +31,20 @@ async def _look(site: Site, rules: RoutingRules, api: ClusterApi) -> Finding:
     unseen = await _read(api, ENDPOINT_SLICES, places, slices, delta)
     closed = await _read(api, SERVICES, places, services, delta)
     claims = tuple(claim for claim in delta.claims.values() if claim is not None)
-    conflicts = site.table.apply(Relisted(claims)).conflicts
-    known = f"{site.table.workspace_count} workspaces with {len(site.table)} hosts"
+    refused = site.fill(Relisted(claims), delta.refusals)
     if closed:
         advice = "give the gateway's ServiceAccount get, list and watch on services there, or mend watch_namespaces"
-        return fault(f"{known}; {'; '.join(closed)}", advice)
-    refused = [f"{refusal.key}: {refusal.reason}" for refusal in delta.refusals]
-    refused += [f"{conflict.name} of {conflict.refused} is {conflict.holder}'s" for conflict in conflicts]
+        return fault(f"{site.known}; {'; '.join(closed)}", advice)
     if refused:
-        return fault(f"{known}, and refused: {'; '.join(refused)}", "mend the Services that are named; the rest works")
+        return fault(
+            f"{site.known}, and refused: {'; '.join(refused)}", "mend the Services that are named; the rest works"
+        )
     if unseen:
         return ok(
-            known, "with the right to read endpointslices the gateway also tells a stopped workspace from a silent one"
+            site.known,
+            "with the right to read endpointslices the gateway also tells a stopped workspace from a silent one",
         )
-    return ok(known)
+    return ok(site.known)
 
 
 async def _read(

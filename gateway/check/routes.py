@@ -17,10 +17,7 @@ async def look_at_routes(site: Site) -> Finding:
         change, refusals = RouteFile(settings.routing.file, rules).read()
     except RouteFileError as exc:
         return fault(" ".join(str(exc).split("\n")), "mend the file; the README shows what it holds")
-    conflicts = site.table.apply(change).conflicts
-    known = f"{site.table.workspace_count} workspaces with {len(site.table)} hosts"
-    refused = [f"{refusal.key}: {refusal.reason}" for refusal in refusals]
-    refused += [f"{conflict.name} of {conflict.refused} is {conflict.holder}'s" for conflict in conflicts]
+    refused = site.fill(change, refusals)
     if refused:
-        return fault(f"{known}, and refused: {'; '.join(refused)}", "mend what is named; the rest works")
-    return ok(known)
+        return fault(f"{site.known}, and refused: {'; '.join(refused)}", "mend what is named; the rest works")
+    return ok(site.known)

@@ -1,7 +1,7 @@
 """Where a check stands: the settings of the gateway, the names as they resolve here, and the routes that are known."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from config.settings import Settings
-from routing.model import Route, Workspace
+from routing.model import Refusal, Route, RouteChange, Workspace
 from routing.table import RouteTable
 
 FROM_OUTSIDE = (
@@ -55,6 +55,19 @@ class Site:
     def workspace_host(self, zone: str) -> str:
         """A host that is below the zone and nobody's."""
         return f"60001-check-of-the-gateway.{zone}"
+
+    @property
+    def known(self) -> str:
+        """How much the table knows."""
+        return f"{self.table.workspace_count} workspaces with {len(self.table)} hosts"
+
+    def fill(self, change: RouteChange, refusals: Iterable[Refusal]) -> list[str]:
+        """Let the table know these routes; what of them was refused, each with its reason."""
+        conflicts = self.table.apply(change).conflicts
+        return [
+            *(f"{refusal.key}: {refusal.reason}" for refusal in refusals),
+            *(f"{conflict.name} of {conflict.refused} is {conflict.holder}'s" for conflict in conflicts),
+        ]
 
     def find_workspace(self) -> Workspace | None:
         if self.workspace:
