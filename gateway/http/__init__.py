@@ -9,7 +9,8 @@ its requests (`request_line` those that llhttp would not), and `exchange` is one
 the idle ones. `headers` rewrites heads, `forwarded` says who a request comes from, `framing` where a body ends. After a
 101 that `websocket` accepts, `switching` makes two connections one `tunnel`, whose `frames` are followed. `outbox`
 writes once a turn, `record` counts and logs, `registry` holds what is open until it closes, `tls` is the certificate.
-`crowd` counts who is here, and `rounds` how often a request has been.
+`crowd` counts who is here, and `rounds` how often a request has been; `doorstep` keeps a place for clients of TLS while
+they shake hands.
 
 What `gate` decides with: `rights` (the grant in a cookie, and asking again), `entrance` (to sign-in and back),
 `token_gate`, `siblings`, `interstitial`, `starting`, `origins`; a decision is a value of `decision`. `streams` holds

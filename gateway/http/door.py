@@ -16,6 +16,7 @@ from typing import Any, Self
 from config.settings import HttpSettings
 from gateway.descriptors import find_ceiling
 from gateway.http.crowd import Crowd
+from gateway.http.doorstep import Arrived, Doorstep
 from gateway.http.edge import LINGER_SECONDS, ClientConnection
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
@@ -57,7 +58,8 @@ class HttpDoor:
         self._crowd = Crowd(settings, trusted, ceiling)
         self._tasks = asyncio.TaskGroup()
         self._is_draining = False
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | Doorstep] = []
+        self._doorsteps: list[Doorstep] = []
         run, count = secrets.token_hex(4), itertools.count(1)
         self._plane = Plane(
             gate=gate,
@@ -81,8 +83,7 @@ class HttpDoor:
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        port: int = self._servers[0].sockets[0].getsockname()[1]
-        return port
+        return self._port
 
     async def __aenter__(self) -> Self:
         """Open the door.
@@ -93,9 +94,14 @@ class HttpDoor:
         sockets = self._sockets or bind("HTTP", self._settings.address, self._settings.port)
         await self._tasks.__aenter__()
         loop = asyncio.get_running_loop()
+        self._port: int = sockets[0].getsockname()[1]
         for sock in sockets:
-            server = await loop.create_server(self._accept, sock=sock, backlog=BACKLOG, **self._tls_options())
-            self._servers.append(server)
+            if self._tls is None:
+                self._listeners.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
+            else:
+                doorstep = Doorstep(self._plane, sock, self._handshake(self._tls), self._connect)
+                self._listeners.append(doorstep)
+                self._doorsteps.append(doorstep)
         self._sweeper = self._spawn(self._sweep)
         return self
 
@@ -104,6 +110,8 @@ class HttpDoor:
     ) -> None:
         self.stop_accepting()
         self._sweeper.cancel()
+        for doorstep in self._doorsteps:
+            doorstep.abort()
         for connection in self._connections:
             connection.abort()
         tunnels = tuple(self._tunnels)
@@ -120,8 +128,8 @@ class HttpDoor:
     def stop_accepting(self) -> None:
         """Take no new connection, and end each one after the answer it waits for."""
         self._is_draining = True
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in self._connections:
             connection.close_if_idle()
 
@@ -137,14 +145,12 @@ class HttpDoor:
         """Keep no connection to a workspace that is no more."""
         self._pool.close_owner(uid)
 
-    def _accept(self) -> ClientConnection:
-        return ClientConnection(self._plane, self._settings, self._connections)
+    def _connect(self, arrived: Arrived = lambda: None) -> ClientConnection:
+        return ClientConnection(self._plane, self._settings, self._connections, arrived)
 
-    def _tls_options(self) -> dict[str, Any]:
-        if self._tls is None:
-            return {}
+    def _handshake(self, tls: DoorTls) -> dict[str, Any]:
         return {
-            "ssl": self._tls.context,
+            "ssl": tls.context,
             # A client that stops in the middle of its handshake gets no longer than one in the middle of a head,
             "ssl_handshake_timeout": self._settings.head_timeout,
             # and one that does not take leave no longer than one that does not read our last words.

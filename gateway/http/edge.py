@@ -13,6 +13,7 @@ from typing import cast
 
 from config.settings import HttpSettings
 from gateway.answers import MISDIRECTED, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, Answer
+from gateway.http.doorstep import Arrived
 from gateway.http.exchange import Exchange
 from gateway.http.headers import RequestHead
 from gateway.http.outbox import Outlet
@@ -47,12 +48,15 @@ class ClientConnection(asyncio.Protocol):
     transport: asyncio.Transport
     outlet: Outlet
 
-    def __init__(self, plane: Plane, settings: HttpSettings, connections: Registry["ClientConnection"]) -> None:
+    def __init__(
+        self, plane: Plane, settings: HttpSettings, connections: Registry["ClientConnection"], arrived: Arrived
+    ) -> None:
         self.is_full = False
         """Whether the client takes less than it was given."""
         self._plane = plane
         self._settings = settings
         self._connections = connections
+        self._arrived = arrived
         self._reader = RequestReader(settings, self)
         self._phase = _Phase.IDLE
         self._current: Exchange | None = None
@@ -79,6 +83,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are so by shape, not by inheritance
         self.outlet = Outlet(self._plane.outbox, self.transport)
         self.peer: str = (transport.get_extra_info("peername") or ("",))[0]  # none where it has left already
+        self._arrived()
         no_room = self._plane.crowd.enter(self.peer, transport.get_extra_info("socket").fileno())
         if no_room is not None:
             self._is_turned_away = True

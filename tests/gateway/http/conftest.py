@@ -28,6 +28,7 @@ from config.settings import AuthSettings, HttpSettings, RoutingSettings, Session
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
 from gateway.http.record import Recorder
+from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
 from gateway.telemetry import Metrics, open_log
 from routing.discovery import RoutingRules, derive_claim
@@ -287,7 +288,9 @@ def settings(**http: Any) -> Settings:
 
 
 @asynccontextmanager
-async def open_world(chosen: Settings | None = None, **http: Any) -> AsyncIterator[World]:
+async def open_world(
+    chosen: Settings | None = None, *, tls: DoorTls | None = None, **http: Any
+) -> AsyncIterator[World]:
     """A door with these HTTP settings (or these settings altogether) and nothing behind it yet."""
     chosen, metrics, log = chosen or settings(**http), Metrics(), io.StringIO()
     async with AsyncExitStack() as stack:
@@ -311,7 +314,7 @@ async def open_world(chosen: Settings | None = None, **http: Any) -> AsyncIterat
         stack.callback(listener.close)
         recorder = Recorder(metrics, open_log("info", log))
         door = await stack.enter_async_context(
-            HttpDoor(chosen.http, gate, recorder, scheme="https", sockets=[listener])
+            HttpDoor(chosen.http, gate, recorder, scheme="https", sockets=[listener], tls=tls)
         )
         yield World(door, gitlab, policy, table, gate, grants, sessions, cookies, metrics, log, stack)
 
