@@ -2,6 +2,7 @@
 
 from gateway.check.model import Finding, fault, ok, unknown
 from gateway.check.site import FROM_OUTSIDE, Site, Unresolved
+from gateway.ssh.authorities import AuthorityUnreadable, load_authorities
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.probe import find_shown_keys, own_keys
 
@@ -16,6 +17,15 @@ async def look_at_host_keys(site: Site) -> Finding:
         return ok(str(own_keys(site.settings.ssh)))
     except HostKeyUnreadable as exc:
         return fault(str(exc), "make one with `ssh-keygen -t ed25519 -N '' -f ssh-host-key` and give that")
+
+
+async def look_at_authorities(site: Site) -> Finding:
+    """Those who sign certificates of users."""
+    try:
+        authorities = load_authorities(site.settings.ssh)
+    except AuthorityUnreadable as exc:
+        return fault(f"ssh.user_ca_files: {exc}", "give the public half of the authority's key, one a line")
+    return ok(f"{len(authorities)} from {', '.join(map(str, site.settings.ssh.user_ca_files))}")
 
 
 async def look_at_ssh_door(site: Site) -> Finding:

@@ -9,7 +9,7 @@ from gateway.check.names import look_at_portal_name, look_at_zone_names
 from gateway.check.rights import look_at_rights
 from gateway.check.routes import look_at_routes
 from gateway.check.sessions import look_at_sessions
-from gateway.check.ssh_door import look_at_host_keys, look_at_ssh_door
+from gateway.check.ssh_door import look_at_authorities, look_at_host_keys, look_at_ssh_door
 from gateway.check.workspace import look_at_ports, look_at_sshd
 
 GITLAB, APPLICATION, REDIRECT = "GitLab", "OAuth application", "redirect URI and scopes"
@@ -17,7 +17,7 @@ SERVICE_TOKEN = "service token"  # noqa: S105 - the name of a step
 RIGHTS, ROUTES, SESSIONS = "rights in the cluster", "routes", "sessions"
 PORTAL_NAME, ZONE_NAMES, CERTIFICATES = "name of the portal", "names of workspaces", "certificates"
 PORTAL, ZONES = "portal", "hosts of workspaces"
-HOST_KEYS, SSH_DOOR = "SSH host keys", "SSH door"
+HOST_KEYS, AUTHORITIES, SSH_DOOR = "SSH host keys", "SSH authorities of users", "SSH door"
 PORTS, SSHD = "ports of a workspace", "sshd of a workspace"
 
 _WEB = (
@@ -41,6 +41,7 @@ def steps_for(settings: Settings) -> tuple[Step, ...]:
         Step(ROUTES, look_at_routes),
         *(_WEB if settings.http.enabled else ()),
         Step(HOST_KEYS, look_at_host_keys),
+        *((Step(AUTHORITIES, look_at_authorities),) if settings.ssh.enabled and settings.ssh.user_ca_files else ()),
         Step(SSH_DOOR, look_at_ssh_door, (HOST_KEYS,)),
         Step(PORTS, look_at_ports, (ROUTES,)),
         Step(SSHD, look_at_sshd, (ROUTES,)),

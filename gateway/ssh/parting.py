@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass
 
-import asyncssh
 from asyncssh.packet import Boolean, String
 
 from gateway.ssh import limits
@@ -18,8 +17,6 @@ class Parting:
 
 
 _MSG_DEBUG = 4
-
-LOST = Parting(asyncssh.DISC_CONNECTION_LOST, "connection lost")
 
 
 def make_printable(text: str) -> str:

@@ -176,8 +176,9 @@ def test_rights_are_cluster_wide_by_default(helm: Helm) -> None:
     """To read Services and EndpointSlices, and to write what owners say about their ports."""
     objects = helm.template({})
 
-    read = {"get", "list", "watch"}
-    assert list(rights(objects)) == [("ClusterRole", None, {"services": read | {"patch"}, "endpointslices": read})]
+    follow = {"list", "watch"}
+    granted = {"services": follow | {"get", "patch"}, "endpointslices": follow}
+    assert list(rights(objects)) == [("ClusterRole", None, granted)]
     binding = find(objects, "ClusterRoleBinding")
     assert binding["roleRef"]["name"] == find(objects, "ClusterRole")["metadata"]["name"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE}]

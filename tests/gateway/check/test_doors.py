@@ -1,6 +1,7 @@
 """The doors as people reach them, and what may stand there instead."""
 
 import asyncio
+from pathlib import Path
 
 import asyncssh
 import pytest
@@ -8,7 +9,7 @@ from pydantic import SecretStr
 
 from gateway.check.doors import look_at_portal, look_at_zones
 from gateway.check.model import Status
-from gateway.check.ssh_door import look_at_host_keys, look_at_ssh_door
+from gateway.check.ssh_door import look_at_authorities, look_at_host_keys, look_at_ssh_door
 from gateway.demo.gitlab import Fault
 from gateway.demo.workspace import WorkspaceServers
 from tests.gateway.check.conftest import Looked
@@ -81,6 +82,20 @@ async def test_a_gateway_without_workspaces_is_told_to_know_its_zone(looked: Loo
 
     assert found.status is Status.OK
     assert "set routing.zones to workspaces.localhost" in found.advice
+
+
+async def test_authorities_of_users_are_read(looked: Looked, tmp_path: Path) -> None:
+    """As serve reads them: how many, or which file cannot be used."""
+    path = tmp_path / "user_ca.pub"
+    looked.change(ssh={"user_ca_files": (path,)})
+    path.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_public_key())
+    good = await look_at_authorities(looked.site)
+    path.write_text("no key at all\n")
+    bad = await look_at_authorities(looked.site)
+
+    assert (good.status, bad.status) == (Status.OK, Status.FAULT)
+    assert good.detail == f"1 from {path}"
+    assert str(path) in bad.detail
 
 
 async def test_an_unreadable_host_key_is_said(looked: Looked) -> None:
