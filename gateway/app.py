@@ -39,6 +39,7 @@ from gateway.http.streams import Streams
 from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
 from gateway.listening import Listeners
+from gateway.loop_lag import measure_lag
 from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
 from gateway.route_source import RouteSource, open_route_source
@@ -128,6 +129,7 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
+        await stack.enter_async_context(_running(measure_lag(self.metrics.loop_lag)))
         writer = RouteWriter(self.table, ended=self._end_workspace, metrics=self.metrics, log=self._log)
         source = open_route_source(settings, writer, self.metrics, self._log)
         self._routes = routes = await stack.enter_async_context(source)

@@ -18,6 +18,7 @@ _PREFIX = "workspaces_gateway"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 # Upper ends of buckets: from an answer of the gateway itself to a download, and from a cached verdict to the grace.
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600)
+_LAG_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _LOGIN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
@@ -43,6 +44,9 @@ class Metrics:
         self.upstream_failures = self._counter("http_upstream_failures", "Workspaces that did not answer.", "reason")
         self.sign_ins = self._counter("sign_ins", "Sign-ins finished.", "result")
         self.entries = self._counter("entries", "Decisions whether a visitor may enter a host.", "verdict")
+        self.loop_lag = Spread(
+            f"{_PREFIX}_loop_lag_seconds", "How late the event loop wakes up.", (), _LAG_SECONDS, self.registry
+        ).labels()
         self.routes = self._gauge("routes", "Hostnames in the route table.")
         self.workspaces = self._gauge("workspaces", "Workspaces in the route table.")
         self.route_conflicts = self._counter("route_conflicts", "Claims refused because an older Service holds them.")
@@ -55,7 +59,9 @@ class Metrics:
             "gitlab_call_seconds", "Duration of a call to GitLab.", _SECONDS, "endpoint"
         )
         self.ssh_connections = self._gauge("ssh_connections", "Open SSH connections.", "state")
-        self.ssh_attempts = self._counter("ssh_connection_attempts", "SSH connections ended or opened.", "result")
+        self.ssh_attempts = self._counter(
+            "ssh_connection_attempts", "SSH connections ended or opened.", "result", "error_type"
+        )
         self.ssh_auth_attempts = self._counter("ssh_auth_attempts", "Authentication attempts.", "method", "result")
         self.ssh_token_memory = self._counter("ssh_token_memory", "Tokens whose verdict was known, or not.", "result")
         self.ssh_login_seconds = self._histogram("ssh_login_seconds", "From accept to a login.", _LOGIN_SECONDS)
@@ -75,7 +81,14 @@ class Metrics:
         self.ssh_pod_key_changes = self._counter("ssh_pod_host_key_changes", "Workspaces with another key.", "result")
         self.ssh_channels = self._counter("ssh_channels_opened", "Channels asked for.", "type", "direction", "result")
         self.ssh_channels_open = self._gauge("ssh_channels_open", "Channels that are open.")
-        self.ssh_bytes = self._counter("ssh_relay_bytes", "Payload bytes relayed.", "direction")
+        self.ssh_bytes = self._tally("ssh_relay_bytes", "Payload bytes relayed.", "direction")
+        self.ssh_packets = self._tally("ssh_relay_packets", "Packets relayed.", "direction", "path")
+        self.ssh_rekeys = self._tally("ssh_rekeys", "Changes of keys after the login.", "leg")
+        self.ssh_backpressure = self._tally("ssh_backpressure_seconds", "Time in which a leg took nothing.", "leg")
+        self.ssh_kex = self._counter("ssh_kex", "Key exchanges of clients that logged in.", "alg", "strict")
+        self.ssh_startups_dropped = self._counter("ssh_startups_dropped", "Clients for whom too many were logging in.")
+        self.ssh_health_probes = self._counter("ssh_health_probes", "Connections that ended without a byte received.")
+        self.ssh_drain_remaining = self._gauge("ssh_drain_remaining", "Connections that a drain still waits for.")
 
     def render(self) -> bytes:
         """The Prometheus text exposition of everything counted so far."""

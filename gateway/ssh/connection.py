@@ -17,6 +17,7 @@ from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
 from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, SshAccess, TurnedAway
+from gateway.ssh.attempts import NO_AUTH, NO_LOGIN, USER_FORMAT, find_error_type
 from gateway.ssh.channels import Channels, RateOfNotes
 from gateway.ssh.credentials import Credential
 from gateway.ssh.crowd import Place
@@ -91,6 +92,7 @@ class Connection(asyncssh.SSHServer):
         self._user = ""
         self._entry: Entry | None = None
         self._reason = ""
+        self._error_type = NO_LOGIN
         self._leg: ClientLeg | None = None
         self._upstream: WorkspaceLeg | None = None
         self._relay: Relay | None = None
@@ -150,6 +152,9 @@ class Connection(asyncssh.SSHServer):
         self._name = username
         if _WORKSPACE_NAME.fullmatch(username):
             self._workspace = self._directory.get_workspace(username)
+            self._error_type = NO_AUTH
+        else:
+            self._error_type = USER_FORMAT
         self._log = self._log.bind(workspace=make_printable(username)[:_LOGGED_NAME])
         return True
 
@@ -200,7 +205,8 @@ class Connection(asyncssh.SSHServer):
         self._log = self._log.bind(user=self._user)
         self._log.info("ssh.login", seconds=round(seconds, 3))
         self._metrics.ssh_login_seconds.observe(seconds)
-        self._metrics.ssh_attempts.labels("opened").inc()
+        self._metrics.ssh_attempts.labels("opened", "").inc()
+        self._metrics.ssh_kex.labels(self._leg.kex_algorithm, "yes" if self._leg.is_kex_strict else "no").inc()
         self._metrics.ssh_ciphers.labels(self._leg.get_extra_info("recv_cipher")).inc()
         self._metrics.ssh_connections.labels("login").dec()
         self._metrics.ssh_connections.labels("open").inc()
@@ -290,6 +296,9 @@ class Connection(asyncssh.SSHServer):
 
     def _refuse(self, method: str, outcome: Rejected | TurnedAway) -> None:
         self._reason = outcome.reason
+        if self._error_type != USER_FORMAT:
+            is_unknown = outcome.reason == "denied" and self._workspace is None
+            self._error_type = find_error_type("unknown_workspace" if is_unknown else outcome.reason)
         self._metrics.ssh_auth_attempts.labels(method, outcome.reason).inc()
         self._log.info("ssh.refused", reason=outcome.reason, method=method)
         if outcome.reason in _GUESSES:
@@ -315,7 +324,10 @@ class Connection(asyncssh.SSHServer):
         opened = self._relay is not None
         self._metrics.ssh_connections.labels("open" if opened else "login").dec()
         if not opened:
-            self._metrics.ssh_attempts.labels("refused" if self._name is not None else "no_login").inc()
+            result = "refused" if self._name is not None else "no_login"
+            self._metrics.ssh_attempts.labels(result, self._error_type).inc()
+            if self._leg is not None and not self._leg.has_spoken:
+                self._metrics.ssh_health_probes.inc()
         reason = self._reason
         if self._relay and self._relay.ended:
             reason = self._relay.ended.text

@@ -6,9 +6,17 @@ Only counts; what is said to whoever is too many is the door's and the login's m
 import random
 from collections import Counter
 from collections.abc import Callable
+from enum import Enum
 
 from config.settings import SshSettings
 from gateway.source import find_source
+
+
+class Full(Enum):
+    """Which kind of room there is none of."""
+
+    CONNECTIONS = "TOO_MANY"
+    STARTUPS = "TOO_MANY_STARTUPS"
 
 
 class Place:
@@ -57,17 +65,15 @@ class Crowd:
         startups, connections, sessions = (each.total() for each in (self._startups, self._connections, self._users))
         return f"Crowd({connections=}, {startups=}, {sessions=})"
 
-    def enter(self, address: str) -> Place | None:
-        """A place for a connection from this address; None if there is no room."""
+    def enter(self, address: str) -> Place | Full:
+        """A place for a connection from this address, if there is room."""
         source, settings = find_source(address), self._settings
-        is_full = (
-            _reaches(self._connections.total(), settings.max_connections)
-            or _reaches(self._connections[source], settings.max_connections_per_ip)
-            or _reaches(self._startups[source], settings.max_startups_per_ip)
-            or self._is_dropped(self._startups.total())
-        )
-        if is_full:
-            return None
+        if _reaches(self._connections.total(), settings.max_connections) or _reaches(
+            self._connections[source], settings.max_connections_per_ip
+        ):
+            return Full.CONNECTIONS
+        if _reaches(self._startups[source], settings.max_startups_per_ip) or self._is_dropped(self._startups.total()):
+            return Full.STARTUPS
         self._connections[source] += 1
         self._startups[source] += 1
         return Place(self, source)

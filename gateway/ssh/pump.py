@@ -114,7 +114,7 @@ class Pump(asyncio.BufferedProtocol):
         if packets:
             self._inlet.note_opened(packets)
             self._outlet.send_sealed(sealed[:filled], packets)
-            self._sink.data_relayed(self._source, payload)
+            self._sink.data_relayed(self._source, payload, packets)
         return start
 
 

@@ -13,6 +13,7 @@ from asyncssh.packet import Boolean, SSHPacket, String
 
 from gateway.ssh import limits
 from gateway.ssh.channels import Channels
+from gateway.ssh.flow import Flow
 from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.internals.leg import Leg
 from gateway.ssh.parting import Parting
@@ -35,8 +36,6 @@ _PROVE_NAME = b"hostkeys-prove-00@openssh.com"
 _KEEPALIVE_NAME = b"keepalive@openssh.com"
 _KEEPALIVE = bytes((_GLOBAL_REQUEST,)) + String(_KEEPALIVE_NAME) + Boolean(True)  # noqa: FBT003 - a reply is wanted
 
-_COUNT_EVERY = 1024 * 1024  # bytes until a metric learns of them: exact enough for a rate, and free for a packet
-
 
 @dataclass(slots=True, eq=False)
 class _Owed:
@@ -51,15 +50,11 @@ class _Side:
 
     name: str
     leg: Leg
-    direction: str
-    """Of the packets that this leg receives."""
+    flow: Flow
     asked: deque[_Owed | None] = field(default_factory=deque)
     """What we asked the peer, in order: on behalf of the other leg, or (None) whether it is alive."""
     owed: deque[_Owed] = field(default_factory=deque)
     """What the peer asked, in order."""
-    size: int = 0
-    """Bytes relayed from this leg."""
-    uncounted: int = 0
     rekeys: limits.RekeyBudget = field(default_factory=limits.RekeyBudget)
     was_rekeying: bool = False
 
@@ -67,6 +62,8 @@ class _Side:
         """Whether key exchanges come one after the other with no data to be protected by them."""
         begins = self.leg.is_rekeying and not self.was_rekeying
         self.was_rekeying = self.leg.is_rekeying
+        if begins:
+            self.flow.note_rekey()
         return begins and not self.rekeys.take(size)
 
     def owe(self, owed: _Owed) -> None:
@@ -88,9 +85,8 @@ class Relay:
         self._client_leg = client
         self._channels = channels
         self._keepalive_bytes = 0
-        self._client = _Side("client", client, "received")
-        self._workspace = _Side("workspace", workspace, "sent")
-        self._metrics = metrics
+        self._client = _Side("client", client, Flow(metrics, "client", "received"))
+        self._workspace = _Side("workspace", workspace, Flow(metrics, "workspace", "sent"))
         self.ended: Parting | None = None
         """Why the relay ended; None while it runs."""
         self.ended_by = "gateway"
@@ -99,17 +95,17 @@ class Relay:
     @property
     def received_bytes(self) -> int:
         """Relayed so far from the client."""
-        return self._client.size
+        return self._client.flow.size
 
     @property
     def sent_bytes(self) -> int:
         """Relayed so far to the client."""
-        return self._workspace.size
+        return self._workspace.flow.size
 
     @property
     def working_bytes(self) -> int:
         """Relayed so far, both ways, but for questions whether somebody is there."""
-        return self._client.size + self._workspace.size - self._keepalive_bytes
+        return self._client.flow.size + self._workspace.flow.size - self._keepalive_bytes
 
     def start(self) -> None:
         """Joins the legs; what the workspace sent early is relayed at once."""
@@ -134,13 +130,13 @@ class Relay:
         side, other = self._sides(leg)
         passed = self._inspect(side, other, payload) if payload[0] in _INSPECTED else payload
         if passed is not None:
-            self._note(side, len(passed))
+            side.flow.note_packet(len(passed))
             other.leg.send(passed)
 
-    def data_relayed(self, leg: Leg, size: int) -> None:
-        """A pump has moved payloads of this size, which nobody needs to look at."""
+    def data_relayed(self, leg: Leg, size: int, packets: int) -> None:
+        """A pump has moved packets with payloads of this size, which nobody needs to look at."""
         side, _ = self._sides(leg)
-        self._note(side, size)
+        side.flow.note_pumped(size, packets)
 
     def congestion_changed(self) -> None:
         """Reads a leg only while the other takes its packets; but a key exchange must be read, or it never ends."""
@@ -148,6 +144,7 @@ class Relay:
             if self.ended is None and side.is_storming(self.received_bytes + self.sent_bytes):
                 self.close(Parting(asyncssh.DISC_PROTOCOL_ERROR, "Too many key exchanges"))
                 return
+            side.flow.note_congestion(is_congested=side.leg.is_congested)
             side.leg.set_reading(reading=side.leg.is_rekeying or not other.leg.is_congested)
 
     def keepalive_due(self, leg: Leg) -> None:
@@ -157,8 +154,8 @@ class Relay:
 
     def leg_closed(self, leg: Leg, parting: Parting | None) -> None:
         side, other = self._sides(leg)
-        self._count(side)
-        self._count(other)
+        side.flow.end()
+        other.flow.end()
         self._channels.end()
         self.ended_by = self.ended_by if self.ended else side.name
         self.ended = self.ended or parting or Parting(asyncssh.DISC_CONNECTION_LOST, f"{side.name} connection lost")
@@ -239,13 +236,3 @@ class Relay:
         if leg is self._client.leg:
             return self._client, self._workspace
         return self._workspace, self._client
-
-    def _note(self, side: _Side, size: int) -> None:
-        side.size += size
-        side.uncounted += size
-        if side.uncounted >= _COUNT_EVERY:
-            self._count(side)
-
-    def _count(self, side: _Side) -> None:
-        self._metrics.ssh_bytes.labels(side.direction).inc(side.uncounted)
-        side.uncounted = 0

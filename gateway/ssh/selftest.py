@@ -39,7 +39,7 @@ PRIVATE_NAMES = (
         "_rekey_seconds",
     ),
     *("_rekey_time", "_reset_keepalive_timer", "_send", "_send_disconnect", "_send_encryption", "_send_kexinit"),
-    *("_send_seq", "_server_host_keys", "_session_id", "_set_keepalive_timer", "_transport"),
+    *("_send_seq", "_server_host_keys", "_session_id", "_set_keepalive_timer", "_strict_kex", "_transport"),
 )
 """What `internals` overrides, reads or relies on in a server connection."""
 _OLDEST = (2, 24, 1)  # older ones let a peer declare packets of 4 GiB and swap the user name during a check

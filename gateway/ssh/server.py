@@ -12,12 +12,12 @@ import asyncssh
 
 from config.settings import SshSettings
 from gateway.listening import BACKLOG, bind
-from gateway.ssh import limits
+from gateway.ssh import attempts, limits
 from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.authorities import AuthorityUnreadable, load_authorities
 from gateway.ssh.bans import Bans
 from gateway.ssh.connection import Connection, WorkspaceDirectory
-from gateway.ssh.crowd import Crowd
+from gateway.ssh.crowd import Crowd, Full
 from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
 from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
 from gateway.ssh.idle import CLOSED_IDLE, CLOSED_OLD, describe, wait_idle
@@ -122,6 +122,7 @@ class SshDoor:
     async def drain(self, grace: float) -> None:
         """Waits until every client has left by itself, but `grace` seconds at most; then tells the rest and closes."""
         self.stop_accepting()
+        self._metrics.ssh_drain_remaining.set_function(lambda: len(self._connections))
         for connection in self._connections:
             connection.notify(DRAINING.format(grace))
         try:
@@ -149,11 +150,13 @@ class SshDoor:
 
     def _enter(self, peer: Peer) -> ClientLeg | bytes:
         if self._bans.is_banned(peer.address):
-            self._metrics.ssh_attempts.labels("banned").inc()
+            self._metrics.ssh_attempts.labels("banned", attempts.BANNED).inc()
             return BANNED
         place = self._crowd.enter(peer.address)
-        if place is None:
-            self._metrics.ssh_attempts.labels("dropped").inc()
+        if isinstance(place, Full):
+            self._metrics.ssh_attempts.labels("dropped", place.value).inc()
+            if place is Full.STARTUPS:
+                self._metrics.ssh_startups_dropped.inc()
             return FULL
         connection = Connection(
             self._settings,

@@ -142,6 +142,16 @@ async def test_a_route_file_with_two_equal_hosts_serves_the_first(setup: Setup) 
     assert "workspaces_gateway_routes 2.0" in metrics
 
 
+async def test_it_tells_how_late_its_event_loop_is(setup: Setup) -> None:
+    """From its first moments on."""
+    nothing, metrics = "workspaces_gateway_loop_lag_seconds_count 0.0", ""
+    async with setup.serve(), asyncio.timeout(30):
+        while not metrics or nothing in metrics:
+            _, _, metrics = await setup.get(f"http://127.0.0.1:{setup.ports.admin}/metrics")
+
+    assert "workspaces_gateway_loop_lag_seconds_count " in metrics
+
+
 async def test_a_broken_route_file_ends_it_at_start(setup: Setup) -> None:
     """With the place of the fault."""
     setup.routes["workspaces"][0]["ports"][0]["port"] = "many"

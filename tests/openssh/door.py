@@ -15,7 +15,7 @@ from config.settings import SshSettings
 from gateway.ssh import limits
 from gateway.ssh.channels import Channels
 from gateway.ssh.credentials import with_whole_signature
-from gateway.ssh.crowd import Crowd, Place
+from gateway.ssh.crowd import Crowd, Full, Place
 from gateway.ssh.doorstep import FULL, Doorstep, Peer
 from gateway.ssh.host_keys import load_host_keys
 from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
@@ -65,7 +65,7 @@ class Door:
 
     def _enter(self, peer: Peer) -> ClientLeg | bytes:
         place = self._crowd.enter(peer.address)
-        if place is None:
+        if isinstance(place, Full):
             return FULL
         return _KeyLeg(self._options, Visit(self, place))
 

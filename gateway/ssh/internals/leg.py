@@ -22,7 +22,7 @@ class PacketSink(Protocol):
     """What a leg reports to once it is attached. Nothing of this awaits."""
 
     def packet_received(self, leg: "Leg", payload: bytes) -> None: ...
-    def data_relayed(self, leg: "Leg", size: int) -> None: ...
+    def data_relayed(self, leg: "Leg", size: int, packets: int) -> None: ...
     def congestion_changed(self) -> None: ...
     def keepalive_due(self, leg: "Leg") -> None: ...
     def leg_closed(self, leg: "Leg", parting: Parting | None) -> None: ...
@@ -59,6 +59,8 @@ class Leg(SSHConnection):
         self._is_reading = True
         self._rekey_timer: asyncio.TimerHandle | None = None
         self._corked: list[bytes | memoryview] | None = None
+        self.kex_algorithm = ""
+        """Of the latest key exchange; one of those offered, as both sides must have it."""
 
     # Packets
 
@@ -179,7 +181,14 @@ class Leg(SSHConnection):
             )
             self._sink.congestion_changed()
 
+    @property
+    def is_kex_strict(self) -> bool:
+        """Whether the peer agreed to the strict key exchange, which Terrapin cannot touch."""
+        return self._strict_kex
+
     def send_newkeys(self, k: bytes, h: bytes) -> None:
+        if self._kex is not None:
+            self.kex_algorithm = self._kex.algorithm.decode()
         super().send_newkeys(k, h)
         self._deferred_bytes = 0
         if self._rekey_timer is not None:
@@ -207,6 +216,11 @@ class Leg(SSHConnection):
         self._set_keepalive_timer()
 
     # Beginning and end
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether anything was received."""
+        return self._login_bytes > 0
 
     @property
     def is_open(self) -> bool:

@@ -233,7 +233,7 @@ class Peer:
     def packet_received(self, _leg: Leg, payload: bytes) -> None:
         self.received.put_nowait(payload)
 
-    def data_relayed(self, _leg: Leg, _size: int) -> None:
+    def data_relayed(self, _leg: Leg, _size: int, _packets: int) -> None:
         """Nothing is relayed: a raw end reads all packets itself."""
 
     def congestion_changed(self) -> None:

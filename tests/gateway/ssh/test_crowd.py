@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
-from gateway.ssh.crowd import Crowd, Place
+from gateway.ssh.crowd import Crowd, Full, Place
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, Bench, Gateway
 
@@ -30,7 +30,7 @@ def crowd_of(chance: float = 0.0, **limits: int) -> Crowd:
 
 def enter(crowd: Crowd, address: str = "192.0.2.1", count: int = 1) -> list[Place]:
     places = [crowd.enter(address) for _ in range(count)]
-    return [place for place in places if place is not None]
+    return [place for place in places if not isinstance(place, Full)]
 
 
 @pytest.mark.parametrize("limit", ["max_startups_per_ip", "max_connections_per_ip", "max_connections"])
@@ -113,7 +113,7 @@ async def test_who_finds_no_room_reads_so_and_nobody_else_notices(bench: Bench, 
     await gateway.door.drain(PATIENCE)
 
     assert said == b"Too many connections\r\n"
-    assert gateway.sample("ssh_connection_attempts_total", result="dropped") == 1
+    assert gateway.sample("ssh_connection_attempts_total", result="dropped", error_type="TOO_MANY") == 1
     assert len(gateway.events("ssh.login")) == 1
 
 

@@ -98,7 +98,7 @@ async def test_haproxys_own_checks_find_the_door_open_and_make_no_noise(
     gateway = await bench.open_door(Endpoint(LOOPBACK, sshd.port), proxy_protocol=(ip_network("127.0.0.1/32"),))
     async with haproxy(gateway, send, tmp_path, check="check inter 50ms check-send-proxy") as port:
         async with asyncio.timeout(PATIENCE):
-            while gateway.sample("ssh_connection_attempts_total", result="no_login") < 5:  # noqa: ASYNC110 - as above
+            while gateway.sample("ssh_connection_attempts_total", result="no_login", error_type="NO_LOGIN") < 5:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.02)
         out, _ = await ssh(gateway, port)
 

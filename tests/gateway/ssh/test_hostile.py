@@ -73,7 +73,7 @@ async def test_a_spray_over_names_from_one_address_is_one_guesser(bench: Bench, 
 
     assert len(gateway.access.asked) <= 5
     assert len(gateway.events("ssh.banned")) == 1
-    assert gateway.sample("ssh_connection_attempts_total", result="banned") == 15
+    assert gateway.sample("ssh_connection_attempts_total", result="banned", error_type="BANNED") == 15
 
 
 # A hostile client

@@ -163,7 +163,7 @@ async def test_packets_arrive_in_order_and_byte_for_byte_however_they_are_cut(
     assert await receive(workspace, len(packets)) == packets
     (connection,) = gateway.door._connections
     assert connection._relay is not None
-    assert connection._relay._client.size == sum(map(len, packets))
+    assert connection._relay.received_bytes == sum(map(len, packets))
 
 
 def _packet(chance: random.Random) -> bytes:

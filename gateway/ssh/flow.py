@@ -1,0 +1,50 @@
+"""What comes from one leg of a relay and how well it takes what it is sent, counted per read and not per packet."""
+
+import time
+from collections.abc import Callable
+
+from gateway.telemetry import Metrics
+
+
+class Flow:
+    """The counts of one leg."""
+
+    def __init__(self, metrics: Metrics, leg: str, direction: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """`direction` is that of the packets which the leg receives."""
+        self._clock = clock
+        self._bytes = metrics.ssh_bytes.labels(direction)
+        self._pumped = metrics.ssh_packets.labels(direction, "fast")
+        self._handed = metrics.ssh_packets.labels(direction, "slow")
+        self._rekeys = metrics.ssh_rekeys.labels(leg)
+        self._congestion = metrics.ssh_backpressure.labels(leg)
+        self._congested_since: float | None = None
+        self.size = 0
+        """Bytes relayed from this leg."""
+
+    def note_packet(self, size: int) -> None:
+        """One went the slow way, through asyncssh."""
+        self.size += size
+        self._bytes.value += size
+        self._handed.value += 1
+
+    def note_pumped(self, size: int, packets: int) -> None:
+        """So many went the fast way, with payloads of this size altogether."""
+        self.size += size
+        self._bytes.value += size
+        self._pumped.value += packets
+
+    def note_rekey(self) -> None:
+        self._rekeys.value += 1
+
+    def note_congestion(self, *, is_congested: bool) -> None:
+        """Whether the leg takes what it is sent; its peer is not read while it does not."""
+        if self._congested_since is None:
+            self._congested_since = self._clock() if is_congested else None
+        elif not is_congested:
+            self.end()
+
+    def end(self) -> None:
+        """Nothing more comes of this leg."""
+        if self._congested_since is not None:
+            self._congestion.value += self._clock() - self._congested_since
+            self._congested_since = None
