@@ -144,6 +144,7 @@ ATTACKS = {
     ),
     "connections that say nothing": (
         f"{SSH}/test_hostile.py::test_a_hundred_silent_connections_keep_nobody_out_for_longer_than_the_grace",
+        f"{SSH}/test_hostile.py::test_five_thousand_silent_connections_cost_no_more_than_those_that_are_let_in",
         f"{SSH}/test_crowd.py::test_silent_connections_of_one_address_keep_their_number_until_they_leave",
     ),
     "a bomb of zeros": (f"{SSH}/test_options.py::test_the_algorithms_of_both_legs_are_those_chosen_here",),
@@ -162,6 +163,7 @@ ATTACKS = {
     "an address of one's own choice": (
         f"{SSH}/test_proxy_protocol.py::test_from_anywhere_else_a_header_is_no_ssh",
         f"{SSH}/test_proxy_protocol.py::test_anything_else_is_refused",
+        f"{SSH}/test_proxy_protocol.py::test_a_second_header_is_what_the_client_said_and_no_ssh",
         f"{SSH}/test_proxy_protocol.py::test_a_header_is_read_and_what_follows_is_left",
         f"{SSH}/test_haproxy.py::test_haproxy_is_not_believed_where_it_is_not_listed",
     ),
@@ -172,6 +174,7 @@ ATTACKS = {
     "a signature that is none": (
         f"{SSH}/test_keys.py::test_a_forged_signature_opens_nothing_dials_nothing_and_is_a_guess",
         f"{SSH}/test_keys.py::test_a_signature_of_another_connection_is_worth_nothing",
+        f"{SSH}/test_keys.py::test_a_security_key_opens_when_somebody_touched_it",
     ),
     "a certificate that says something else": (
         f"{SSH}/test_keys.py::test_a_certificate_that_says_otherwise_opens_nothing",

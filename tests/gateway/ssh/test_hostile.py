@@ -1,8 +1,9 @@
 """Enemies on either side: what they start stays theirs, costs little, and reaches nobody else."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,22 @@ from gateway.ssh.parting import Parting
 from routing.model import Endpoint, WorkspaceState
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, WORKSPACE, Bench, Gateway, Peer
 from tests.gateway.ssh.test_relay import MARK, channel_open, channel_request, global_request
+
+_ALGORITHMS = (b"curve25519-sha256,kex-strict-c-v00@openssh.com", b"ssh-ed25519", *(b"aes128-gcm@openssh.com",) * 2)
+_LISTS = (*_ALGORITHMS, *(b"hmac-sha2-256",) * 2, *(b"none",) * 2, b"", b"")
+OFFER = bytes((20,)) + bytes(16) + b"".join(map(String, _LISTS)) + Boolean(False) + UInt32(0)  # noqa: FBT003 - no guess follows
+"""A client's KEXINIT (RFC 4253 section 7.1)."""
+
+
+@contextmanager
+def open_files(count: int) -> Iterator[None]:
+    """As many are allowed in the block, which the limit of a shell is too low for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def count_sockets() -> int:
@@ -166,10 +183,7 @@ async def test_strict_key_exchange_is_offered_and_a_stray_packet_in_it_ends_the_
     writer.write(b"SSH-2.0-terrapin\r\n")
     size = int.from_bytes(await reader.readexactly(4), "big")
     kexinit = await reader.readexactly(size)
-    algorithms = (b"curve25519-sha256,kex-strict-c-v00@openssh.com", b"ssh-ed25519", *(b"aes128-gcm@openssh.com",) * 2)
-    lists = [*algorithms, *(b"hmac-sha2-256",) * 2, *(b"none",) * 2, b"", b""]
-    offer = bytes((20,)) + bytes(16) + b"".join(String(each) for each in lists) + Boolean(False) + UInt32(0)  # noqa: FBT003 - no guess follows
-    writer.write(_framed(bytes((2,)) + String("stray")) + _framed(offer))  # IGNORE before KEXINIT
+    writer.write(_framed(bytes((2,)) + String("stray")) + _framed(OFFER))  # IGNORE before KEXINIT
     async with asyncio.timeout(PATIENCE):
         rest = await reader.read()
     writer.close()
@@ -214,6 +228,34 @@ async def test_a_hundred_silent_connections_keep_nobody_out_for_longer_than_the_
     assert (shut.code, shut.out) == (255, b"")
     assert still.stdout == "still here\n"
     assert again.out == b"in\n"
+
+
+async def test_five_thousand_silent_connections_cost_no_more_than_those_that_are_let_in(
+    bench: Bench, sshd: WorkspaceSshd
+) -> None:
+    """With the limits of the settings, but for those of one address; a third of them stop after their KEXINIT."""
+    gateway = await bench.open_door(
+        Endpoint(LOOPBACK, sshd.port), login_grace=5, max_startups_per_ip=0, max_connections_per_ip=0
+    )
+    version = b"SSH-2.0-silent\r\n"
+    async with gateway.connect() as before, AsyncExitStack() as stack:
+        stack.enter_context(open_files(8192))
+        highest = 0.0
+        for text in (b"", version, version + _framed(OFFER)) * 1667:
+            _, writer = await asyncio.open_connection(LOOPBACK, gateway.door.port)
+            stack.callback(writer.close)
+            writer.write(text)
+            highest = max(highest, gateway.sample("ssh_connections", state="login"))
+        still = await before.run("echo still here")
+        async with asyncio.timeout(PATIENCE):
+            while gateway.sample("ssh_connections", state="login"):  # noqa: ASYNC110 - a metric has no event
+                await asyncio.sleep(0.05)
+        again = await gateway.ssh("echo in")
+
+    assert still.stdout == "still here\n"
+    assert again.out == b"in\n"
+    assert 50 <= highest <= SshSettings().startups_full
+    assert gateway.sample("ssh_startups_dropped_total") >= 5001 - 2 * SshSettings().startups_full
 
 
 async def test_many_prompts_at_once_ask_gitlab_one_after_the_other(gateway: Gateway) -> None:

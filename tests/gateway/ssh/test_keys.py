@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
-from asyncssh.packet import Boolean, String
+from asyncssh import sk_eddsa
+from asyncssh.packet import Boolean, String, UInt32
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from auth.model import Denied, Unavailable, User, WorkspaceRecord
 from auth.owners import Owner
@@ -91,6 +95,41 @@ async def test_a_key_of_the_profile_opens_the_workspace_without_a_prompt(ring: K
     assert ring.gateway.access.asked == []
     (login,) = ring.gateway.events("ssh.login")
     assert (login["user"], login["method"], login["workspace"]) == ("ada", "publickey", WORKSPACE)
+
+
+class SecurityKey:
+    """Signs as the hardware behind an sk-ssh-ed25519@openssh.com key does (OpenSSH's PROTOCOL.u2f)."""
+
+    def __init__(self, touches: int) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        self._touches = touches
+
+    def as_key(self) -> asyncssh.SSHKey:
+        public = self._key.public_key().public_bytes_raw()
+        return sk_eddsa._SKEd25519Key(public, "ssh:", 1, b"handle")
+
+    def sign(self, data: bytes, application: str, _handle: bytes, _flags: int) -> tuple[int, int, bytes, bytes]:
+        flags, counter = self._touches, 7
+        tail = bytes((flags,)) + UInt32(counter)
+        signed = sha256(application.encode()).digest() + tail + sha256(data).digest()
+        return flags, counter, self._key.sign(signed), b""
+
+
+@pytest.mark.parametrize(("touches", "says"), [(1, b"in\n"), (0, b"")], ids=["touched", "not touched"])
+async def test_a_security_key_opens_when_somebody_touched_it(
+    ring: Keyring, monkeypatch: pytest.MonkeyPatch, touches: int, says: bytes
+) -> None:
+    hardware = SecurityKey(touches)
+    monkeypatch.setattr(sk_eddsa, "sk_sign", hardware.sign)  # of asyncssh's client, which would look for a USB device
+    key = hardware.as_key()
+    ring.owners.owner = owner(key)
+    came: bytes | str = b""
+    with suppress(asyncssh.PermissionDenied):
+        async with ring.gateway.connect(client_keys=[key], password=None) as client:
+            came = (await client.run("echo in", encoding=None)).stdout or b""
+
+    assert came == says
+    assert ring.gateway.sample("ssh_auth_attempts_total", method="publickey", result="bad_signature") == 1 - touches
 
 
 async def test_without_a_way_to_know_owners_no_key_is_offered(gateway: Gateway, tmp_path: Path) -> None:

@@ -131,6 +131,23 @@ async def test_from_anywhere_else_a_header_is_no_ssh(bench: Bench, sshd: Workspa
     assert gateway.events("ssh.connected")[0]["client"].startswith(LOOPBACK)
 
 
+@pytest.mark.parametrize("first", [V1, v2()], ids=["version 1", "version 2"])
+@pytest.mark.parametrize(
+    "second", [V1.replace(b"192.0.2.7", b"203.0.113.9"), v2("203.0.113.9")], ids=["then 1", "then 2"]
+)
+async def test_a_second_header_is_what_the_client_said_and_no_ssh(
+    bench: Bench, sshd: WorkspaceSshd, first: bytes, second: bytes
+) -> None:
+    """A balancer puts its own in front; whatever the client sends after that names nobody."""
+    gateway = await behind_balancer(bench, sshd)
+    said = await exchange(gateway, first + second)
+    await gateway.door.drain(PATIENCE)
+
+    assert said.endswith(b"Invalid SSH identification string.\r\n")
+    assert [event["client"] for event in gateway.events("ssh.connected")] == ["192.0.2.7:4711"]
+    assert "203.0.113.9" not in gateway.log.getvalue()
+
+
 async def test_limits_count_the_named_address(bench: Bench, sshd: WorkspaceSshd) -> None:
     gateway = await behind_balancer(bench, sshd, max_connections_per_ip=1)
     reader, writer = await asyncio.open_connection(LOOPBACK, gateway.door.port)
