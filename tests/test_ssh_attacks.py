@@ -145,6 +145,8 @@ ATTACKS = {
     "connections that say nothing": (
         f"{SSH}/test_hostile.py::test_a_hundred_silent_connections_keep_nobody_out_for_longer_than_the_grace",
         f"{SSH}/test_hostile.py::test_five_thousand_silent_connections_cost_no_more_than_those_that_are_let_in",
+        f"{SSH}/test_hostile.py::test_clients_that_stop_after_the_key_exchange_leave_with_the_grace",
+        f"{SSH}/test_connection.py::test_a_login_takes_no_longer_than_its_grace",
         f"{SSH}/test_crowd.py::test_silent_connections_of_one_address_keep_their_number_until_they_leave",
     ),
     "a bomb of zeros": (f"{SSH}/test_options.py::test_the_algorithms_of_both_legs_are_those_chosen_here",),

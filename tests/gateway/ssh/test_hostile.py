@@ -183,7 +183,7 @@ async def test_strict_key_exchange_is_offered_and_a_stray_packet_in_it_ends_the_
     writer.write(b"SSH-2.0-terrapin\r\n")
     size = int.from_bytes(await reader.readexactly(4), "big")
     kexinit = await reader.readexactly(size)
-    writer.write(_framed(bytes((2,)) + String("stray")) + _framed(OFFER))  # IGNORE before KEXINIT
+    writer.write(framed(bytes((2,)) + String("stray")) + framed(OFFER))  # IGNORE before KEXINIT
     async with asyncio.timeout(PATIENCE):
         rest = await reader.read()
     writer.close()
@@ -192,7 +192,7 @@ async def test_strict_key_exchange_is_offered_and_a_stray_packet_in_it_ends_the_
     assert b"Strict key exchange violation" in rest
 
 
-def _framed(payload: bytes) -> bytes:
+def framed(payload: bytes) -> bytes:
     """As before the first key exchange (RFC 4253 section 6)."""
     padding = 8 - (len(payload) + 5) % 8
     padding += 8 if padding < 4 else 0
@@ -241,7 +241,7 @@ async def test_five_thousand_silent_connections_cost_no_more_than_those_that_are
     async with gateway.connect() as before, AsyncExitStack() as stack:
         stack.enter_context(open_files(8192))
         highest = 0.0
-        for text in (b"", version, version + _framed(OFFER)) * 1667:
+        for text in (b"", version, version + framed(OFFER)) * 1667:
             _, writer = await asyncio.open_connection(LOOPBACK, gateway.door.port)
             stack.callback(writer.close)
             writer.write(text)
@@ -256,6 +256,38 @@ async def test_five_thousand_silent_connections_cost_no_more_than_those_that_are
     assert again.out == b"in\n"
     assert 50 <= highest <= SshSettings().startups_full
     assert gateway.sample("ssh_startups_dropped_total") >= 5001 - 2 * SshSettings().startups_full
+
+
+class Undecided(asyncssh.SSHClient):
+    """Exchanges keys and says a name, and then nothing more."""
+
+    async def password_auth_requested(self) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+
+async def test_clients_that_stop_after_the_key_exchange_leave_with_the_grace(bench: Bench, sshd: WorkspaceSshd) -> None:
+    gateway = await bench.open_door(Endpoint(LOOPBACK, sshd.port), login_grace=2, max_startups_per_ip=0)
+    async with gateway.connect() as before:
+        undecided = (
+            asyncssh.connect(
+                LOOPBACK,
+                gateway.door.port,
+                client_factory=Undecided,
+                username=WORKSPACE,
+                preferred_auth=("password",),
+                **dict.fromkeys(("config", "known_hosts", "client_keys", "agent_path", "gss_host")),
+            )
+            for _ in range(30)
+        )
+        async with asyncio.timeout(PATIENCE):
+            ends = await asyncio.gather(*undecided, return_exceptions=True)
+        still = await before.run("echo still here")
+
+    assert all(isinstance(end, asyncssh.ConnectionLost) for end in ends), ends
+    assert still.stdout == "still here\n"
+    assert gateway.sample("ssh_connections", state="login") == 0
+    assert gateway.access.asked == ["7"]
 
 
 async def test_many_prompts_at_once_ask_gitlab_one_after_the_other(gateway: Gateway) -> None:

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncssh
 import pytest
+from asyncssh.packet import String, UInt32
 
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh import limits
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, WORKSPACE, Bench, Gateway
+from tests.gateway.ssh.test_hostile import OFFER, framed
 
 NO_SSHD = "no sshd listens in workspace apple; its image must have one to be reached by SSH"
 NO_ANSWER = "workspace apple does not answer"
@@ -42,12 +44,17 @@ async def _declares_four_gibibytes(_reader: asyncio.StreamReader, writer: asynci
     await writer.drain()
 
 
+async def _offers_keys_for_ever(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"SSH-2.0-offering\r\n")
+    while True:
+        writer.write(framed(OFFER) * 100)
+        await writer.drain()
+
+
 async def _curses(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     text = b"\x1b]0;owned\x07" * 1000
-    payload = b"\1" + (2).to_bytes(4, "big") + len(text).to_bytes(4, "big") + text + bytes(4)
-    padding = 8 - (len(payload) + 5) % 8 + 8
-    packet = (len(payload) + padding + 1).to_bytes(4, "big") + bytes((padding,)) + payload + bytes(padding)
-    writer.write(b"SSH-2.0-cursing\r\n" + packet)
+    payload = b"\1" + UInt32(2) + String(text) + String("")
+    writer.write(b"SSH-2.0-cursing\r\n" + framed(payload))
     await writer.drain()
 
 
@@ -117,7 +124,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.mark.parametrize(
-    "serve", [_silent, _hangs_up, _speaks_http, _greets_for_ever, _declares_four_gibibytes, _curses]
+    "serve",
+    [_silent, _hangs_up, _speaks_http, _greets_for_ever, _declares_four_gibibytes, _offers_keys_for_ever, _curses],
 )
 async def test_what_is_no_sshd_does_not_answer(bench: Bench, serve: Serve) -> None:
     async with _serving(serve) as address:
