@@ -25,8 +25,6 @@ def open_tunnel(
 
     def closed(up: int, down: int) -> None:
         plane.tunnels.discard(tunnel)
-        plane.crowd.leave(client.peer)
-        plane.pool.leave(forward.origin)
         plane.gate.streams.discard(tunnel)
         plane.recorder.tunnel_closed(
             head,
@@ -38,7 +36,13 @@ def open_tunnel(
             down=down,
         )
 
-    tunnel = Tunnel(client.transport, workspace, closed)
+    tunnel = Tunnel(
+        client.transport,
+        workspace,
+        closed=closed,
+        client_lost=lambda: plane.crowd.leave(client.peer),
+        workspace_lost=lambda: plane.pool.leave(forward.origin),
+    )
     plane.tunnels.add(tunnel)
     plane.gate.streams.add(tunnel, forward)
     plane.recorder.tunnel_opened()

@@ -24,8 +24,9 @@ class _End(asyncio.Protocol):
 
     other: "_End"
 
-    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
+    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport, lost: Callable[[], None]) -> None:
         self._tunnel = tunnel
+        self._lost = lost
         self.transport = transport
         self.bytes = 0
         self.has_ended = False
@@ -56,13 +57,14 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._tunnel.close()
+        self._lost()
 
 
 class _WorkspaceEnd(_End):
     """The side whose frames are followed, so that the gateway can put a last one behind them."""
 
-    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
-        super().__init__(tunnel, transport)
+    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport, lost: Callable[[], None]) -> None:
+        super().__init__(tunnel, transport, lost)
         self.frames = FrameTrack()
 
     def data_received(self, data: bytes) -> None:
@@ -74,12 +76,22 @@ class Tunnel:
     """A byte tunnel between a client and a workspace."""
 
     def __init__(
-        self, client: asyncio.Transport, workspace: asyncio.Transport, closed: Callable[[int, int], None]
+        self,
+        client: asyncio.Transport,
+        workspace: asyncio.Transport,
+        *,
+        closed: Callable[[int, int], None],
+        client_lost: Callable[[], None],
+        workspace_lost: Callable[[], None],
     ) -> None:
-        """Takes over both transports. `closed` gets the bytes from the client and from the workspace, once."""
+        """Takes over both transports.
+
+        `closed` gets the bytes from the client and from the workspace, once; the others are told when that end is no
+        more, which for one that has yet to take something is later.
+        """
         self._closed: Callable[[int, int], None] | None = closed
-        self._client = _End(self, client)
-        self._workspace = _WorkspaceEnd(self, workspace)
+        self._client = _End(self, client, client_lost)
+        self._workspace = _WorkspaceEnd(self, workspace, workspace_lost)
         self.is_revoked = False
         """Whether it was closed because its visitor may not be here any more."""
         self._client.other, self._workspace.other = self._workspace, self._client

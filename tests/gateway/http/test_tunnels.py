@@ -229,6 +229,38 @@ class Filler(asyncio.Protocol):
         self.is_full = True
 
 
+def tunnel_of(client: asyncio.WriteTransport, workspace: asyncio.WriteTransport, told: list[str]) -> Tunnel:
+    """A tunnel that says what it tells."""
+    return Tunnel(
+        cast(asyncio.Transport, client),
+        cast(asyncio.Transport, workspace),
+        closed=lambda _up, _down: told.append("closed"),
+        client_lost=lambda: told.append("client"),
+        workspace_lost=lambda: told.append("workspace"),
+    )
+
+
+async def test_an_end_that_has_yet_to_take_something_is_not_lost_before() -> None:
+    """It keeps its descriptor and memory, so it keeps the place that it was counted for."""
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+    with ExitStack() as stack:
+        ends = [stack.enter_context(end) for _ in range(2) for end in socket.socketpair()]
+        full, _ = await loop.create_connection(Filler, sock=ends[1])
+        workspace, _ = await loop.create_connection(asyncio.Protocol, sock=ends[3])
+        tunnel = tunnel_of(full, workspace, told)
+        tunnel.open(b"", b"")
+
+        tunnel.close()
+        await eventually(lambda: "workspace" in told)
+        before = list(told)
+        ends[0].close()
+        await eventually(lambda: "client" in told)
+
+    assert before == ["closed", "workspace"]
+    assert told == ["closed", "workspace", "client"]
+
+
 async def test_tunnel_to_a_slow_reader_is_held_from_the_start() -> None:
     """A client that had not taken what came before the tunnel is not flooded by it."""
     loop = asyncio.get_running_loop()
@@ -240,7 +272,7 @@ async def test_tunnel_to_a_slow_reader_is_held_from_the_start() -> None:
         for transport in (full, poured, workspace):
             stack.callback(transport.abort)
 
-        Tunnel(full, workspace, lambda _up, _down: None).open(b"", b"early")
+        tunnel_of(full, workspace, []).open(b"", b"early")
         poured.write(bytes(32 << 20))
         left = -1
         while left != poured.get_write_buffer_size():
