@@ -286,6 +286,9 @@ class Exchange:
         if upstream is None or forward is None or not is_accepted(self.head, head):
             self.upstream_lost("a 101 that does not answer the request", is_untouched=False)
             return
+        if self._client.transport.is_closing():  # with TLS a transport may be closed whose protocol is told later
+            self.client_gone("client_closed")
+            return
         self._upstream, self._phase = None, _Phase.OVER
         self._write(switching_protocols(head, self._own_cookies, self.head.host))
         self._record(101, "")

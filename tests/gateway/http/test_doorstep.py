@@ -1,7 +1,10 @@
 """Clients of TLS that have not shaken hands yet."""
 
 import asyncio
+import os
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,8 +13,19 @@ import pytest
 import trustme
 
 from gateway.http.tls import DoorTls
-from tests.gateway.http.conftest import HOST, Workspace, World, eventually, open_world, read_response, request
+from tests.gateway.http.conftest import (
+    HOST,
+    Scene,
+    Workspace,
+    World,
+    eventually,
+    open_world,
+    read_head,
+    read_response,
+    request,
+)
 from tests.gateway.http.test_tls import write
+from tests.gateway.http.test_tunnels import ACCEPT, ASK
 
 PLACES = 3
 
@@ -120,3 +134,41 @@ async def test_a_request_in_one_write_with_the_end_of_the_handshake_is_heard(
                 received.write(await reader.read(65536))
 
     assert got.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_client_that_left_as_its_upgrade_was_accepted_leaves_once(
+    world: World, trusting: ssl.SSLContext, turns: int
+) -> None:
+    """The 101 is read so many turns of the loop later; a connection is told of its end after it was closed."""
+    scene = Scene()
+    await world.add(scene, name="pear")
+    loop, ask = asyncio.get_running_loop(), ASK.replace(b"3000-apple", b"3000-pear")
+    for _ in range(PLACES + 1):
+        with socket.create_connection(("127.0.0.1", world.door.port)) as sock:
+            sock.setblocking(False)  # noqa: FBT003 - the name of the method is the name of the argument
+            received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = trusting.wrap_bio(received, sent, server_hostname=HOST.replace("apple", "pear"))
+            while True:
+                try:
+                    client.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    await loop.sock_sendall(sock, sent.read())
+                    received.write(await loop.sock_recv(sock, 65536))
+            client.write(ask)
+            await loop.sock_sendall(sock, sent.read())
+            inside, outside = await scene.accept()
+            await read_head(inside)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        os.write(outside.get_extra_info("socket").fileno(), ACCEPT)
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                await inside.read()
+        outside.close()
+    await eventually(lambda: world.metric("http_connections") == 0)
+
+    assert world.metric("http_tunnels") == 0
+    assert "connections=0 " in repr(world.door)
