@@ -221,7 +221,7 @@ class Gateway:
             from auth.redis_sessions import open_redis_sessions  # noqa: PLC0415 - see above
         except ModuleNotFoundError as exc:
             raise CannotStart(
-                f"sessions.store needs the package {exc.name}: pip install 'workspaces-gateway[redis]'"
+                f"sessions.store needs the package {exc.name}: pip install '.[redis]' in the folder of its source"
             ) from exc
         async with open_redis_sessions(self._settings.sessions, sealer, self._clock) as sessions:
             yield sessions
@@ -305,10 +305,15 @@ async def _serve_privately(app: web.Application) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def _running(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something while the block runs, and no longer."""
+    """Run something while the block runs, and no longer. What the block itself raises is in no group."""
+    raised: Exception | None = None
     async with asyncio.TaskGroup() as group:
         task = group.create_task(coroutine)
         try:
             yield
+        except Exception as exc:  # noqa: BLE001 - raised again below: a fault at start is told by its type
+            raised = exc
         finally:
             task.cancel()
+    if raised is not None:
+        raise raised

@@ -152,6 +152,24 @@ async def test_it_tells_how_late_its_event_loop_is(setup: Setup) -> None:
     assert "workspaces_gateway_loop_lag_seconds_count " in metrics
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("user_ca_files", "no_key.pub: every line must be a public key"),
+        ("host_certificate_files", "no_key.pub is no host certificate"),
+    ],
+)
+async def test_what_ssh_cannot_use_ends_it_at_start(setup: Setup, setting: str, words: str) -> None:
+    """Told in one line, though other parts run by then."""
+    (setup.folder / "no_key.pub").write_text("just words\n")
+    setup.settings["ssh"][setting] = [str(setup.folder / "no_key.pub")]
+    status, said = await setup.fail()
+
+    assert status == 1
+    assert words in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
 async def test_a_broken_route_file_ends_it_at_start(setup: Setup) -> None:
     """With the place of the fault."""
     setup.routes["workspaces"][0]["ports"][0]["port"] = "many"
