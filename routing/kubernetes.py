@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 from kubernetes_asyncio.client import ApiClient, Configuration
 from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
@@ -58,7 +59,7 @@ async def open_cluster(kubeconfig: Path | None) -> AsyncIterator["Kubernetes"]:
         else:
             await load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
         client = ApiClient(configuration)
-    except (ConfigException, OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
         raise ClusterNotFound(_explain(kubeconfig, exc)) from exc
     try:
         yield Kubernetes(client)
@@ -68,7 +69,9 @@ async def open_cluster(kubeconfig: Path | None) -> AsyncIterator["Kubernetes"]:
 
 def _explain(kubeconfig: Path | None, exc: Exception) -> str:
     if kubeconfig is not None:
-        return f"kubeconfig: {kubeconfig} cannot be used: {str(exc) or type(exc).__name__}"
+        # What the library says of another kind of file is about its own code, or quotes what may be a secret.
+        why = str(exc) if isinstance(exc, ConfigException | OSError) else "it is not a kubeconfig"
+        return f"kubeconfig: {kubeconfig} cannot be used: {why}"
     return (
         "there is nowhere to take routes from: set routing.file to a route file, or kubeconfig to the kubeconfig of a "
         f"cluster; a pod finds its own cluster by its ServiceAccount, and here is none ({exc})"

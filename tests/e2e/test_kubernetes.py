@@ -151,17 +151,28 @@ async def test_without_a_route_file_and_a_cluster_it_says_what_to_set(setup: Set
     assert "Traceback" not in said
 
 
-async def test_a_kubeconfig_that_is_none_is_said(setup: Setup) -> None:
-    """With its name."""
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("just words", "it is not a kubeconfig"),
+        ("a: [glpat-secret", "it is not a kubeconfig"),
+        ("- a\n- list", "it is not a kubeconfig"),
+        ("apiVersion: v1\nkind: Config", "Expected key current-context"),
+    ],
+)
+async def test_a_kubeconfig_that_is_none_is_said(setup: Setup, text: str, why: str) -> None:
+    """With its name, and nothing of what is in it."""
     del setup.settings["routing"]
-    setup.settings["kubeconfig"] = str(setup.folder / "host_key")
+    (setup.folder / "kubeconfig").write_text(text)
+    setup.settings["kubeconfig"] = str(setup.folder / "kubeconfig")
     status, said = await setup.fail()
 
     assert status == 1
     assert "kubeconfig: " in said
-    assert "host_key cannot be used" in said
+    assert "kubeconfig cannot be used: " in said
+    assert why in said
     assert "Traceback" not in said
-    assert "PRIVATE KEY" not in said
+    assert "glpat" not in said
 
 
 async def test_workers_are_ready_when_each_knows_the_routes(setup: Setup, cluster: StandInCluster) -> None:
