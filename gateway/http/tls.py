@@ -63,8 +63,7 @@ class DoorTls:
         try:
             context.load_cert_chain(self._certificate, self._key, password="")  # instead of asking for one
         except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
-            reason = exc.strerror if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else "do not match"
-            raise TlsUnusable(f"{self._certificate} and {self._key}: {reason or 'cannot be used'}") from exc
+            raise TlsUnusable(f"{self._certificate} and {self._key}: {_why(exc)}") from exc
         return context
 
     def _greet(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _context: ssl.SSLContext) -> None:
@@ -76,3 +75,11 @@ class DoorTls:
             self._names[connection] = parse_host(name.encode())
         except (InvalidHost, UnicodeEncodeError):
             self._names[connection] = ""  # equal to no host
+
+
+def _why(exc: OSError | ValueError) -> str:
+    if isinstance(exc, ssl.SSLError) and exc.reason == "KEY_VALUES_MISMATCH":
+        return "do not match"
+    if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) and exc.strerror:
+        return exc.strerror
+    return "are no certificate and its key in PEM, without a passphrase"

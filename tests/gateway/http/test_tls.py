@@ -114,9 +114,18 @@ async def test_a_faulty_new_certificate_is_said_and_not_taken_up(tmp_path: Path,
     assert "hushhush" not in log.getvalue()
 
 
-@pytest.mark.parametrize("broken", ["missing", "garbage", "of another certificate"])
-def test_an_unusable_key_names_both_files_and_shows_neither(tmp_path: Path, authority: trustme.CA, broken: str) -> None:
-    """At start it is an error."""
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ("missing", "No such file or directory"),
+        ("garbage", "are no certificate and its key in PEM"),
+        ("of another certificate", "do not match"),
+    ],
+)
+def test_an_unusable_key_names_both_files_and_shows_neither(
+    tmp_path: Path, authority: trustme.CA, broken: str, why: str
+) -> None:
+    """At start it is an error, and says what is wrong."""
     certificate, key = write(tmp_path, authority)
     match broken:
         case "missing":
@@ -130,4 +139,5 @@ def test_an_unusable_key_names_both_files_and_shows_neither(tmp_path: Path, auth
 
     assert str(certificate) in str(told.value)
     assert str(key) in str(told.value)
+    assert why in str(told.value)
     assert "hushhush" not in str(told.value)
