@@ -10,6 +10,7 @@ from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Claim, Refusal, Relisted, ServicePort, WorkspaceService, WorkspaceState
@@ -18,6 +19,19 @@ _Loader: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader",
 """In C where libyaml is there: five times as fast."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+_GROUP = "must be a group of keys, as the README shows it"
+_SENTENCES = {
+    "missing": "is needed",
+    "extra_forbidden": "is unknown",
+    "model_type": _GROUP,
+    "model_attributes_type": _GROUP,
+    "tuple_type": "must be a list",
+    "int_parsing": "must be a whole number",
+    "string_type": "must be a text",
+}
+"""What pydantic says in the words of Python, in those of an operator."""
 
 
 class RouteFileError(Exception):
@@ -87,11 +101,15 @@ def _parse(path: Path) -> _File:
     except yaml.YAMLError as exc:
         raise RouteFileError(f"{path}: not valid YAML: {exc}") from exc
     except ValidationError as exc:
-        faults = [f"{'.'.join(map(str, error['loc'])) or 'the file'}: {error['msg']}" for error in exc.errors()]
-        raise RouteFileError("\n".join(f"{path}: {fault}" for fault in faults)) from exc
+        raise RouteFileError("\n".join(f"{path}: {_said(error)}" for error in exc.errors())) from exc
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
         # What PyYAML's constructors raise for a date that is none, a tag that does not fit, a thousand brackets.
         raise RouteFileError(f"{path}: not valid YAML: {type(exc).__name__}") from exc
+
+
+def _said(error: ErrorDetails) -> str:
+    where = ".".join(map(str, error["loc"])) or "the file"
+    return f"{where}: {_SENTENCES.get(error['type'], error['msg'])}"
 
 
 def _service(entry: _WorkspaceEntry, index: int) -> WorkspaceService:
