@@ -5,6 +5,8 @@ read.
 """
 
 import getpass
+import os
+import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ WHERE_FROM = (
     f"The portal is --portal or ${PORTAL_VARIABLE}, the GitLab token (scope api or read_api) ${TOKEN_VARIABLE}"
     " or typed in."
 )
+_EXAMPLE = "https://workspaces.example.dev"
 _SECONDS = 30  # GitLab is asked once or twice on the way
 
 
@@ -53,7 +56,11 @@ class PortalCalls:
                 http.request(method, url, headers=headers, json=document, allow_redirects=False) as response,
             ):
                 told = await response.json(content_type=None)
-        except (aiohttp.ClientError, ValueError, TimeoutError) as exc:
+        except aiohttp.InvalidURL as exc:
+            raise Refused(f"{self.portal} is no address of a portal; write it like {_EXAMPLE}") from exc
+        except (aiohttp.ClientConnectionError, TimeoutError) as exc:
+            raise Refused(f"{self.portal} could not be asked: {_why(exc)}") from exc
+        except (aiohttp.ClientError, ValueError) as exc:
             # Only the kind: some of these quote the request, which holds the token.
             raise Refused(f"{url} did not answer as a portal does: {type(exc).__name__}") from exc
         if response.status != 200 or not isinstance(told, dict):
@@ -63,14 +70,36 @@ class PortalCalls:
         return told
 
 
+def _why(exc: aiohttp.ClientConnectionError | TimeoutError) -> str:
+    match exc:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return "its certificate is not trusted here, or it does not speak TLS"
+        case aiohttp.ClientConnectorDNSError():
+            return "the name does not resolve"
+        case aiohttp.ClientConnectorError():
+            return os.strerror(exc.errno) if exc.errno else "nothing listens there"
+        case TimeoutError():
+            return f"no answer within {_SECONDS} s"
+        case _:
+            return "it hung up"
+
+
 def add_portal_option(parser: ArgumentParser, environ: Mapping[str, str]) -> None:
-    parser.add_argument(
-        "--portal", default=environ.get(PORTAL_VARIABLE, ""), help="such as https://workspaces.example.dev"
-    )
+    parser.add_argument("--portal", default=environ.get(PORTAL_VARIABLE, ""), help=f"such as {_EXAMPLE}")
 
 
 def portal_of(parser: ArgumentParser, options: Namespace, environ: Mapping[str, str]) -> PortalCalls:
     """The portal that the command line names; asks for the token where the environment has none."""
     if not options.portal:
         parser.error(f"which portal? say --portal or set {PORTAL_VARIABLE}")
-    return PortalCalls(options.portal.rstrip("/"), environ.get(TOKEN_VARIABLE) or getpass.getpass("GitLab token: "))
+    try:
+        token = environ.get(TOKEN_VARIABLE) or _ask_for_token()
+    except (getpass.GetPassWarning, EOFError):
+        parser.error(f"which token? set {TOKEN_VARIABLE}, as there is no terminal to type it in unseen")
+    return PortalCalls(options.portal.rstrip("/"), token)
+
+
+def _ask_for_token() -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)  # or it would go on and show what is typed
+        return getpass.getpass("GitLab token: ")

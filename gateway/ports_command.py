@@ -21,7 +21,7 @@ def run_ports(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one of the two; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m gateway ports", usage=USAGE, allow_abbrev=False)
     add_portal_option(parser, environ)
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, prog=parser.prog, metavar="list | set")
     commands.add_parser("list", help="my workspaces, their ports, and who may open them")
     change = commands.add_parser("set", help="change who may open a port")
     change.add_argument("workspace")

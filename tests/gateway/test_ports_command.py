@@ -67,7 +67,34 @@ async def test_a_wrong_command_is_explained(live: Live, arguments: tuple[str, ..
     status, _, errors = await ports(live, *arguments)
 
     assert status == 2
-    assert "usage:" in errors
+    assert errors.startswith("usage: python -m gateway ports")
+    assert errors.splitlines()[-1].startswith("python -m gateway ports")
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://127.0.0.1:1", "http://127.0.0.1:1 could not be asked: Connection refused"),
+        ("http://no-such-portal.invalid", "could not be asked: the name does not resolve"),
+        ("workspaces.example.dev", "is no address of a portal; write it like https://"),
+    ],
+)
+async def test_a_portal_that_cannot_be_asked_is_said(live: Live, address: str, words: str) -> None:
+    """With what is wrong, not with the name of an exception."""
+    status, _, errors = await ports(live, "--portal", address, "list", portal=False)
+
+    assert status == 1
+    assert words in errors
+    assert "Error" not in errors
+
+
+async def test_a_token_that_nobody_can_type_is_asked_for_by_name(live: Live) -> None:
+    """Without a terminal there is nobody to ask."""
+    status, output, errors = await ports(live, "list", token="")
+
+    assert (status, output) == (2, "")
+    assert "set WORKSPACES_TOKEN" in errors
+    assert "Traceback" not in errors
 
 
 async def test_a_portal_that_is_none_is_said(live: Live) -> None:
