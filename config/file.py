@@ -54,7 +54,10 @@ class SettingsFile:
 
     def _broken(self, mark: yaml.Mark | None) -> None:
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        self._refuse(self.name, f"is not YAML{place}; look there for indentation, a missing quote or an alias (*)")
+        hint = (
+            "look there and a line above for indentation, tabs, colons without a space, missing quotes or an alias (*)"
+        )
+        self._refuse(self.name, f"is not YAML{place}; {hint}")
 
     def _refuse(self, source: str, problem: str) -> None:
         self.faults.append(Fault("", source, problem))

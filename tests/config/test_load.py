@@ -314,11 +314,11 @@ class TestFile:
     @pytest.mark.parametrize(
         ("file", "expected"),
         [
-            ("auth:\n  host: x\n bad: y", "gateway.yaml: is not YAML at line 3, column 2; look there for indentation"),
-            ("auth: {host: 'x", "gateway.yaml: is not YAML at line 1, column 16; look there for indentation"),
-            ("auth: *shared", "gateway.yaml: is not YAML at line 1, column 7; look there for indentation"),
-            ("a: &a\n  b: *a", "gateway.yaml: is not YAML at line 2, column 6; look there for indentation"),
-            ("a: 1\n---\nb: 2", "gateway.yaml: is not YAML at line 2, column 1; look there for indentation"),
+            ("auth:\n  host: x\n bad: y", "gateway.yaml: is not YAML at line 3, column 2; look there and a line above"),
+            ("auth: {host: 'x", "gateway.yaml: is not YAML at line 1, column 16; look there and a line above"),
+            ("auth: *shared", "gateway.yaml: is not YAML at line 1, column 7; look there and a line above"),
+            ("a: &a\n  b: *a", "gateway.yaml: is not YAML at line 2, column 6; look there and a line above"),
+            ("a: 1\n---\nb: 2", "gateway.yaml: is not YAML at line 2, column 1; look there and a line above"),
             ("- a", "gateway.yaml: must hold settings as lines of `key: value`"),
             ("just words", "gateway.yaml: must hold settings as lines of `key: value`"),
             (b"auth: \xff", "gateway.yaml: is not text in UTF-8"),
