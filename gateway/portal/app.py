@@ -39,7 +39,7 @@ from gateway.portal.home import workspace_views
 from gateway.portal.owner_forms import change_visibility, start_workspace
 from gateway.portal.parts import PARTS, PortalParts, get_session, learn_owner
 from gateway.portal.replies import page, redirect, reply, request_id
-from gateway.portal.sign_in import begin, callback, sign_out, start_over
+from gateway.portal.sign_in import HOME, begin, callback, sign_out, start_over
 from gateway.portal.sign_in_limit import SIGN_IN_LIMIT, SignInLimit
 
 BODY_MAX = 16 * 1024  # bytes; no form has more than two short fields
@@ -61,7 +61,7 @@ PORTAL_RUNNER_LIMITS: Mapping[str, Any] = MappingProxyType(
 )
 """Keyword arguments for the `aiohttp.web.AppRunner` that runs the portal."""
 
-NO_PAGE = Answer(404, "no_page", "There is no such page", "The portal has nothing under this address.")
+NO_PAGE = Answer(404, "no_page", "There is no such page", "The portal has nothing under this address.", action=HOME)
 BAD_METHOD = Answer(405, "bad_method", "Not this way", "This address does not take requests of this method.")
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -41,6 +41,7 @@ SIGNED_OUT = Answer(
     "The workspaces that you had open in this browser are closed to it.",
     action=Link("Sign in again", "/"),
 )
+SIGNED_OUT_EVERYWHERE = replace(SIGNED_OUT, text="The workspaces that you had open are closed to all your browsers.")
 
 
 async def begin(request: web.Request, then: str) -> web.Response:
@@ -96,7 +97,8 @@ async def sign_out(request: web.Request) -> web.Response:
     everywhere = form.get("everywhere") is not None
     await parts.login.sign_out(session, everywhere=everywhere)
     parts.log.info("sign_out.finished", user_id=session.user.id, everywhere=everywhere)
-    return reply(request, SIGNED_OUT, [parts.cookies.expire(parts.cookies.session)])
+    answer = SIGNED_OUT_EVERYWHERE if everywhere else SIGNED_OUT
+    return reply(request, answer, [parts.cookies.expire(parts.cookies.session)])
 
 
 def _is_person(request: web.Request) -> bool:

@@ -540,6 +540,7 @@ async def test_signing_out_everywhere_ends_the_other_browsers_too(world: World, 
         page = await browser.post("/auth/sign-out", {"csrf": await sign_out_token(browser), "everywhere": "yes"})
 
         assert page.status == 200
+        assert "closed to all your browsers" in page.body
         assert (await elsewhere.get("/")).location == "/auth/start"
 
 
@@ -679,6 +680,13 @@ async def test_home_is_as_private_as_any_answer(world: World, browser: Browser) 
     assert page.headers["Referrer-Policy"] == "no-referrer"
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
     assert page.headers["X-Request-Id"] == "request-1"
+
+
+async def test_a_page_that_does_not_exist_leads_to_the_workspaces(browser: Browser) -> None:
+    """Whoever mistyped an address need not mend it."""
+    page = await browser.get("/nothing")
+
+    assert '<a class="button" href="/">My workspaces</a>' in page.body
 
 
 async def test_a_program_gets_json(browser: Browser) -> None:
