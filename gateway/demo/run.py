@@ -41,7 +41,7 @@ The demo runs on this machine alone, on embedded stand-ins. Ctrl-C ends it.
   {owner.username}'s editor        {editor}
   {owner.username}'s public port   {visit.address(visit.running, SITE_PORT, "/")}
   {other.username}'s editor      {visit.address(visit.others, EDITOR_PORT, "/")}
-  a stopped one       {visit.address(visit.stopped, EDITOR_PORT, "/")}
+  {owner.username}'s stopped one   {visit.address(visit.stopped, EDITOR_PORT, "/")}
   Metrics             {visit.admin_url}/metrics
 
 Sign in as {owner.username} or {other.username}: the stand-in GitLab asks which, and wants no password.

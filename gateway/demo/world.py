@@ -185,7 +185,13 @@ def _settings(ports: Ports, auth: AuthSettings, certificate: tuple[Path, Path] |
     return Settings(
         auth=auth,
         http=HttpSettings(address=LOOPBACK, port=ports.http, drain_grace=1, tls_certificate=chain, tls_key=key),
-        ssh=SshSettings(address=LOOPBACK, port=ports.ssh, host_key=_new_host_key(), drain_grace=1),
+        ssh=SshSettings(
+            address=LOOPBACK,
+            port=ports.ssh,
+            public_host="localhost",  # unlike browsers, ssh asks the system, which may not know names below it
+            host_key=_new_host_key(),
+            drain_grace=1,
+        ),
         admin=AdminSettings(address=LOOPBACK, port=ports.admin),
         routing=RoutingSettings(file=routes),
     )

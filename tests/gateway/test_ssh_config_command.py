@@ -44,7 +44,7 @@ async def test_it_prints_what_ssh_understands(live: Live, tmp_path: Path) -> Non
     assert status == 0
     for name in (live.world.visit.running, live.world.visit.stopped):
         told = await understood(output, tmp_path, name)
-        assert (told["hostname"], told["user"]) == ("workspaces.localhost", name)
+        assert (told["hostname"], told["user"]) == ("localhost", name)
         assert told["port"] == str(live.world.visit.ssh_port)
 
 

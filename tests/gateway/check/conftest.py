@@ -72,7 +72,7 @@ class Looked(Looker):
 
 
 def names() -> Names:
-    return Names({"workspaces.localhost": ("127.0.0.1",), "*.workspaces.localhost": ("127.0.0.1",)})
+    return Names(dict.fromkeys(("localhost", "workspaces.localhost", "*.workspaces.localhost"), ("127.0.0.1",)))
 
 
 @pytest.fixture
