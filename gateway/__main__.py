@@ -115,7 +115,7 @@ def _demo(argv: Sequence[str]) -> int:
         from gateway.demo.run import check_demo, run_demo  # noqa: PLC0415 - see above
         from gateway.demo.world import Ports  # noqa: PLC0415 - see above
     except ModuleNotFoundError as exc:
-        return _give_up(f"the demo needs the package {exc.name}: pip install 'workspaces-gateway[demo]'")
+        return _give_up(f"the demo needs the package {exc.name}: pip install '.[demo]' in the folder of its source")
     parser = argparse.ArgumentParser(prog="python -m gateway demo", allow_abbrev=False)
     parser.add_argument("--check", action="store_true", help="on free ports: one line per step, status 0 if all held")
     parser.add_argument("--json", action="store_true", help="the steps of --check as JSON")

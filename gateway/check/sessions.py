@@ -19,7 +19,7 @@ async def look_at_sessions(site: Site) -> Finding:
     try:
         from auth.redis_sessions import open_redis_sessions  # noqa: PLC0415 - see above
     except ModuleNotFoundError as exc:
-        return fault(f"the package {exc.name} is not installed", "pip install 'workspaces-gateway[redis]'")
+        return fault(f"the package {exc.name} is not installed", "pip install '.[redis]' in the folder of its source")
     async with open_redis_sessions(settings, Sealer((site.settings.auth.signing_key,)), time.time) as sessions:
         try:
             await sessions.get(_NOBODYS)
