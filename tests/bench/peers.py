@@ -211,7 +211,13 @@ class Site:
                 "signing_key": _SIGNING_KEY,
                 "protocol": "http",
             },
-            "http": {"address": "127.0.0.1", "port": port},
+            # All visitors are one address and one workspace here, and neither nginx nor Caddy limits those.
+            "http": {
+                "address": "127.0.0.1",
+                "port": port,
+                "max_connections_per_ip": 0,
+                "max_connections_per_workspace": 0,
+            },
             "ssh": {"enabled": False},
             "admin": {"address": "127.0.0.1", "port": free_port()},
             "routing": {"file": str(folder / "routes.yaml")},
