@@ -40,11 +40,12 @@ from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
 from gateway.listening import Listeners
 from gateway.loop_lag import measure_lag
+from gateway.metrics import Metrics
 from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
 from gateway.route_source import RouteSource, open_route_source
 from gateway.ssh.server import SshDoor
-from gateway.telemetry import Log, Metrics
+from gateway.telemetry import Log
 from gateway.writer import RouteWriter
 from routing.table import RouteTable
 

@@ -4,7 +4,8 @@ import gc
 from collections import Counter
 from collections.abc import Sequence
 
-from gateway.telemetry import Log, Metrics
+from gateway.metrics import Metrics
+from gateway.telemetry import Log
 from gateway.writer import RouteWriter
 from routing.cluster import Cluster
 from routing.cluster_api import SERVICES, ClusterApi

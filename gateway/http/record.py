@@ -9,8 +9,9 @@ from json.encoder import encode_basestring_ascii
 
 from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead
+from gateway.metrics import Metrics
 from gateway.tally import Buckets, Count
-from gateway.telemetry import Log, Metrics
+from gateway.telemetry import Log
 
 REVOKED = "revoked"
 """The code of an exchange or tunnel that was closed because its visitor lost the right to be there."""

@@ -16,6 +16,7 @@ import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
+from gateway.metrics import Metrics
 from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, SshAccess, TurnedAway
 from gateway.ssh.attempts import NO_AUTH, NO_LOGIN, USER_FORMAT, find_error_type
 from gateway.ssh.channels import Channels, RateOfNotes
@@ -29,7 +30,7 @@ from gateway.ssh.parting import Parting, make_note, make_printable
 from gateway.ssh.recheck import Entry
 from gateway.ssh.relay import Relay
 from gateway.ssh.tokens import parse_token
-from gateway.telemetry import Log, Metrics
+from gateway.telemetry import Log
 from routing.model import Workspace
 
 TOO_MANY = "Too many connections"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from gateway.telemetry import Metrics
+from gateway.metrics import Metrics
 
 
 class Flow:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import asyncssh
 from asyncssh.packet import Boolean, SSHPacket, String
 
+from gateway.metrics import Metrics
 from gateway.ssh import limits
 from gateway.ssh.channels import Channels
 from gateway.ssh.flow import Flow
@@ -18,7 +19,6 @@ from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.internals.leg import Leg
 from gateway.ssh.parting import Parting
 from gateway.ssh.pump import Pump
-from gateway.telemetry import Metrics
 
 _GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE = 80, 81, 82
 _CHANNEL_OPEN, _CHANNEL_OPEN_CONFIRMATION, _CHANNEL_OPEN_FAILURE = 90, 91, 92

@@ -12,6 +12,7 @@ import asyncssh
 
 from config.settings import SshSettings
 from gateway.listening import BACKLOG, bind
+from gateway.metrics import Metrics
 from gateway.ssh import attempts, limits
 from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.authorities import AuthorityUnreadable, load_authorities
@@ -29,7 +30,7 @@ from gateway.ssh.recheck import WITHDRAWN, Entry, Recheck
 from gateway.ssh.selftest import check_asyncssh
 from gateway.ssh.upstream import Upstreams
 from gateway.ssh.verdicts import RememberedAccess
-from gateway.telemetry import Log, Metrics
+from gateway.telemetry import Log
 from gateway.watch import FileWatch
 
 RESTARTING = "Gateway is restarting, reconnect"

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from gateway.loop_lag import measure_lag
-from gateway.telemetry import Metrics
+from gateway.metrics import Metrics
 
 STALL = 0.6  # seconds, longer than two looks lie apart
 

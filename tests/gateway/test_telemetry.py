@@ -1,4 +1,4 @@
-"""Log lines and metrics."""
+"""Log lines."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.telemetry import Metrics, open_log
+from gateway.telemetry import open_log
 
 
 class Writes(io.StringIO):
@@ -67,8 +67,3 @@ def test_a_log_that_cannot_be_written_harms_nobody() -> None:
         open_log("info", full).info("some.event")
         with contextlib.suppress(OSError):
             full.close()
-
-
-def test_all_metrics_render() -> None:
-    """Also before anything was counted."""
-    assert b"workspaces_gateway_routes 0.0" in Metrics().render()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.telemetry import Metrics
+from gateway.metrics import Metrics
 from gateway.totals import Totals
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.metrics import Metrics
 from gateway.routes_file import FileRoutes
-from gateway.telemetry import Metrics, open_log
+from gateway.telemetry import open_log
 from gateway.writer import RouteWriter
 from routing.discovery import RoutingRules
 from routing.file import RouteFile, RouteFileError
