@@ -73,7 +73,7 @@ def _none(site: Site) -> Finding:
 
 
 def _image(workspace: Workspace) -> str:
-    return f"the image of {workspace.name} needs an sshd in its PATH: see the README on the image of a workspace"
+    return f"the image of {workspace.name} needs an sshd in its PATH: see helm/README.md on the image of a workspace"
 
 
 def _kind(site: Site, exc: Exception) -> str:

@@ -16,7 +16,7 @@ from config.settings import Settings
 from tests.helm.engine import CHART, NAMESPACE, RELEASE, VALUES, Helm, Object, Refused, find, read_values, values_files
 from tests.helm.pod import container, environment, settings_of
 
-README = CHART.parent / "README.md"
+README = CHART / "README.md"
 LABEL = {"app.kubernetes.io/name": "gitlab-workspaces-proxy"}
 DOCUMENTED = """\
 ingress.enabled=true

@@ -1,4 +1,4 @@
-"""The image of a workspace as the README has it: its sshd lets the gateway in, started as GitLab starts it."""
+"""The image of a workspace as the chart's README has it: its sshd lets the gateway in, started as GitLab starts it."""
 
 import asyncio
 import re
@@ -24,7 +24,9 @@ READY_SECONDS = 30
 @pytest.fixture(scope="session")
 def stage() -> Stage:
     """The README's own lines."""
-    blocks = re.findall(r"^```dockerfile\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^```dockerfile\n(.*?)^```$", (ROOT / "helm" / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     assert len(blocks) == 1
     return read_dockerfile(blocks[0])[0]
 
