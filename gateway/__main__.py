@@ -9,11 +9,12 @@ import uvloop
 
 from config.load import SettingsError, environment, load_settings, settings_help
 from config.settings import Settings
-from gateway.app import CannotStart, serve
 from gateway.check.command import run_check_command
+from gateway.extras import ExtraMissing
 from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
 from gateway.ports_command import run_ports
+from gateway.serving import serve
 from gateway.ssh.authorities import AuthorityUnreadable
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
@@ -24,7 +25,7 @@ from routing.cluster_api import ClusterNotFound
 from routing.file import RouteFileError
 
 _FAULTS = (
-    CannotStart,
+    ExtraMissing,
     SettingsError,
     RouteFileError,
     ClusterNotFound,

@@ -1,21 +1,15 @@
-"""Builds the gateway from its settings and runs it: every part is made here, and every task is owned here.
+"""Builds the gateway from its settings: every part is made here, and every task is owned here.
 
 The order of the parts is the order of the data: routes, access, doors. A part gets what it needs by its constructor,
 and only its own section of the settings.
 """
 
 import asyncio
-import gc
-import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
-
-from aiohttp import web
+from typing import Self
 
 from auth.access import AccessPolicy, GrantKeeper
 from auth.cookies import Cookies
@@ -25,13 +19,11 @@ from auth.login import Login
 from auth.owners import WorkspaceOwners
 from auth.profiles import ProfileClient
 from auth.seal import Sealer
-from auth.sessions import MemorySessions, SessionStore
 from auth.share import SSH_TOKENS, Share
 from auth.shared_access import SharedAccess
 from auth.starting import Starter
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
-from gateway.descriptors import raise_limit
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
 from gateway.http.record import Recorder
@@ -41,17 +33,16 @@ from gateway.http.upstream import Origin
 from gateway.listening import Listeners
 from gateway.loop_lag import measure_lag
 from gateway.metrics import Metrics
-from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
+from gateway.portal.app import build_portal
 from gateway.portal.parts import PortalParts
+from gateway.portal.site import serve_portal
 from gateway.route_source import RouteSource, open_route_source
+from gateway.running import running
+from gateway.session_store import open_sessions
 from gateway.ssh.server import SshDoor
 from gateway.telemetry import Log
 from gateway.writer import RouteWriter
 from routing.table import RouteTable
-
-
-class CannotStart(Exception):
-    """Something that the settings ask for is not installed."""
 
 
 class Gateway:
@@ -95,7 +86,7 @@ class Gateway:
             TlsUnusable: if the certificate cannot be used.
             RouteFileError: if the routes cannot be read.
             ClusterNotFound: if there is neither a route file nor a cluster.
-            CannotStart: if a package is missing.
+            ExtraMissing: if a package is missing.
             HostKeyUnreadable, AuthorityUnreadable, IncompatibleAsyncssh: if SSH cannot be served.
         """
         async with AsyncExitStack() as starting:
@@ -130,7 +121,7 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        await stack.enter_async_context(_running(measure_lag(self.metrics.loop_lag)))
+        await stack.enter_async_context(running(measure_lag(self.metrics.loop_lag)))
         writer = RouteWriter(self.table, ended=self._end_workspace, metrics=self.metrics, log=self._log)
         source = open_route_source(settings, writer, self.metrics, self._log)
         self._routes = routes = await stack.enter_async_context(source)
@@ -154,7 +145,7 @@ class Gateway:
                 sockets=self._listeners.ssh,
             )
             await stack.enter_async_context(self.ssh)
-        await stack.enter_async_context(_running(routes.follow()))
+        await stack.enter_async_context(running(routes.follow()))
 
     async def _open_http(
         self,
@@ -166,7 +157,7 @@ class Gateway:
     ) -> HttpDoor:
         settings = self._settings
         sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
-        sessions = await stack.enter_async_context(self._open_sessions(sealer))
+        sessions = await stack.enter_async_context(open_sessions(settings.sessions, sealer, self._clock))
         login = Login(settings.auth, gitlab, sealer, sessions, self._clock)
         grants, cookies = Grants(sealer, self._clock), Cookies(secure=settings.auth.protocol == "https")
         starter = Starter(gitlab, login, sessions)
@@ -187,7 +178,7 @@ class Gateway:
             log=self._log,
             clock=self._clock,
         )
-        socket = await stack.enter_async_context(_serve_privately(build_portal(portal)))
+        socket = await stack.enter_async_context(serve_portal(build_portal(portal)))
         gate = Gate(
             settings,
             table=self.table,
@@ -203,29 +194,14 @@ class Gateway:
         recorder = Recorder(self.metrics, self._log)
         tls = self._open_tls()
         if tls is not None:
-            await stack.enter_async_context(_running(tls.follow(self._log)))
+            await stack.enter_async_context(running(tls.follow(self._log)))
         door = HttpDoor(
             settings.http, gate, recorder, scheme=settings.auth.protocol, sockets=self._listeners.http, tls=tls
         )
         await stack.enter_async_context(door)
         self.streams = gate.streams
-        await stack.enter_async_context(_running(gate.streams.watch()))
+        await stack.enter_async_context(running(gate.streams.watch()))
         return door
-
-    @asynccontextmanager
-    async def _open_sessions(self, sealer: Sealer) -> AsyncIterator[SessionStore]:
-        if self._settings.sessions.store == "memory":
-            yield MemorySessions(self._settings.sessions, self._clock)
-            return
-        # Imported here: Redis is an extra, which a gateway of one process does without.
-        try:
-            from auth.redis_sessions import open_redis_sessions  # noqa: PLC0415 - see above
-        except ModuleNotFoundError as exc:
-            raise CannotStart(
-                f"sessions.store needs the package {exc.name}: pip install '.[redis]' in the folder of its source"
-            ) from exc
-        async with open_redis_sessions(self._settings.sessions, sealer, self._clock) as sessions:
-            yield sessions
 
     def _open_tls(self) -> DoorTls | None:
         http = self._settings.http
@@ -249,72 +225,3 @@ class Gateway:
     def _observe_gitlab(self, endpoint: str, result: str, seconds: float) -> None:
         self.metrics.gitlab_calls.labels(endpoint, result).inc()
         self.metrics.gitlab_seconds.labels(endpoint).observe(seconds)
-
-
-async def serve(settings: Settings, log: Log, listeners: Listeners, ready: Callable[[], None]) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then drain it; a second signal ends it at once.
-
-    `ready` is called when the doors are open and every route is known.
-    """
-    loop, signalled = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
-    raise_limit()
-    async with Gateway(settings, log, listeners) as gateway, _running(_announce(gateway, ready)):
-        _spare_collections()
-        await signalled.wait()
-        signalled.clear()
-        log.info("gateway.draining")
-        async with asyncio.TaskGroup() as group:
-            draining = group.create_task(gateway.drain())
-            impatient = group.create_task(signalled.wait())
-            await asyncio.wait((draining, impatient), return_when=asyncio.FIRST_COMPLETED)
-            draining.cancel()
-            impatient.cancel()
-    log.info("gateway.closed")
-
-
-async def _announce(gateway: Gateway, ready: Callable[[], None]) -> None:
-    await gateway.wait_ready()
-    ready()
-
-
-def _spare_collections() -> None:
-    """Keep what lives as long as the process out of garbage collections, and have fewer of them.
-
-    Exchanges free themselves by reference counts; walking 100,000 routes at each collection cost a quarter of all
-    requests.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
-
-
-@asynccontextmanager
-async def _serve_privately(app: web.Application) -> AsyncIterator[Path]:
-    """Serve an application on a Unix socket that only this user can connect to; its path."""
-    runner = web.AppRunner(app, shutdown_timeout=1, **PORTAL_RUNNER_LIMITS)
-    with tempfile.TemporaryDirectory(prefix="workspaces-gateway-") as folder:  # made with mode 0700
-        path = Path(folder) / "portal"
-        await runner.setup()
-        try:
-            await web.UnixSite(runner, path).start()
-            yield path
-        finally:
-            await runner.cleanup()
-
-
-@asynccontextmanager
-async def _running(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something while the block runs, and no longer. What the block itself raises is in no group."""
-    raised: Exception | None = None
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(coroutine)
-        try:
-            yield
-        except Exception as exc:  # noqa: BLE001 - raised again below: a fault at start is told by its type
-            raised = exc
-        finally:
-            task.cancel()
-    if raised is not None:
-        raise raised

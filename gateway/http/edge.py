@@ -5,7 +5,6 @@ What a request means is decided elsewhere.
 """
 
 import asyncio
-import select
 from collections import deque
 from enum import Enum, auto
 from math import inf
@@ -21,6 +20,7 @@ from gateway.http.plane import Hold, Plane
 from gateway.http.reader import RequestReader
 from gateway.http.registry import Registry
 from gateway.http.reply import reply_bytes
+from gateway.http.stall import StallWatch
 
 LINGER_SECONDS = 5  # to let a client read our last words while it still writes (RFC 9112, section 9.6)
 _PIPELINE_MAX = 64  # requests that wait for the answers before them; browsers send none, programs a few
@@ -70,8 +70,6 @@ class ClientConnection(asyncio.Protocol):
         self._early: bytearray | None = None
         """What came after a request for a tunnel that is not open yet."""
         self._deadline = inf
-        self._write_deadline = inf
-        self._unsent = 0
         self._is_turned_away = False
 
     def __repr__(self) -> str:
@@ -82,6 +80,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are so by shape, not by inheritance
         self.outlet = Outlet(self._plane.outbox, self.transport)
+        self._stall = StallWatch(self.transport, self._settings.body_idle_timeout, self._plane.now)
         self.peer: str = (transport.get_extra_info("peername") or ("",))[0]  # none where it has left already
         self._arrived()
         no_room = self._plane.crowd.enter(self.peer, transport.get_extra_info("socket").fileno())
@@ -121,13 +120,13 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_full = True
-        self._watch_unsent()
+        self._stall.start()
         if self._current is not None:
             self._current.hold_response()
 
     def resume_writing(self) -> None:
         self.is_full = False
-        self._write_deadline = inf
+        self._stall.stop()
         if self._current is not None:
             self._current.release_response()
         else:
@@ -243,9 +242,9 @@ class ClientConnection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """End what has waited too long; called about once a second."""
-        if now >= self._write_deadline and self._is_stalled():
+        if self._stall.is_stalled(now):
             self._break_off("client_stalled")
-        elif self._holds and not self.transport.is_closing() and _has_hung_up(self.transport):
+        elif self._holds and not self.transport.is_closing() and self._stall.has_hung_up():
             self._break_off("client_closed")
         elif now >= self._deadline:
             self._expire_phase()
@@ -359,20 +358,20 @@ class ClientConnection(asyncio.Protocol):
             return
         self._set_phase(_Phase.LINGER, LINGER_SECONDS)
         self.outlet.write_eof()
-        self._watch_unsent()
+        self._stall.start()
         self._holds.clear()
         self.transport.resume_reading()
 
     def _close(self) -> None:
         self._set_phase(_Phase.OVER, inf)
         self.outlet.close()
-        self._watch_unsent()
+        self._stall.start()
 
     def _leave(self, code: str) -> None:
         self._reader.stop()
         self._queue.clear()
         self._set_phase(_Phase.OVER, inf)
-        self._watch_unsent()
+        self._stall.start()
         exchange, self._current = self._current, None
         if exchange is not None:
             exchange.client_gone(code)
@@ -380,20 +379,3 @@ class ClientConnection(asyncio.Protocol):
     def _break_off(self, code: str) -> None:
         self._leave(code)
         self.transport.abort()
-
-    def _watch_unsent(self) -> None:
-        self._unsent = self.transport.get_write_buffer_size()
-        self._write_deadline = self._plane.now() + self._settings.body_idle_timeout
-
-    def _is_stalled(self) -> bool:
-        """Whether the client has taken nothing since the last look, of what it was to be sent."""
-        before = self._unsent
-        self._watch_unsent()
-        return 0 < self._unsent == before
-
-
-def _has_hung_up(transport: asyncio.Transport) -> bool:
-    """Whether the peer has closed its side, which does not show on a transport that is not read from."""
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
-    return bool(poll.poll(0))
