@@ -210,6 +210,7 @@ class Gateway:
         return DoorTls(http.tls_certificate, http.tls_key)
 
     async def _render_metrics(self) -> bytes:
+        self.metrics.tasks.set(len(asyncio.all_tasks()))
         return self.metrics.render()
 
     def _note_synced(self) -> None:

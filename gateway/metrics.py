@@ -41,6 +41,7 @@ class Metrics:
         self.loop_lag = Spread(
             f"{_PREFIX}_loop_lag_seconds", "How late the event loop wakes up.", (), _LAG_SECONDS, self.registry
         ).labels()
+        self.tasks = self._gauge("tasks", "Tasks of the event loop: without clients it is the same again and again.")
         self.routes = self._gauge("routes", "Hostnames in the route table.")
         self.workspaces = self._gauge("workspaces", "Workspaces in the route table.")
         self.route_conflicts = self._counter("route_conflicts", "Claims refused because an older Service holds them.")

@@ -152,6 +152,15 @@ async def test_it_tells_how_late_its_event_loop_is(setup: Setup) -> None:
     assert "workspaces_gateway_loop_lag_seconds_count " in metrics
 
 
+async def test_the_tasks_of_its_loop_are_told(setup: Setup) -> None:
+    """Without clients they are few: the parts of the gateway itself."""
+    async with setup.serve():
+        _, _, metrics = await setup.get(f"http://127.0.0.1:{setup.ports.admin}/metrics")
+    [told] = [line.split()[1] for line in metrics.splitlines() if line.startswith("workspaces_gateway_tasks ")]
+
+    assert 0 < float(told) < 100
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
