@@ -1,7 +1,7 @@
 """The process between people and workspaces: two data planes, the portal, and what operators need.
 
     client -> door (http/, ssh/) -> name -> Route -> Verdict or Grant -> relay -> workspace
-                  \\________ any failure ________/ -> answers -> client, telemetry
+                  \\________ any failure ________/ -> answers -> client, log, metrics
 
 `app` builds everything from the settings and owns every task. `http` proxies HTTP and WebSockets, `ssh` relays
 SSH packets, `portal` is the site people sign in to, `admin` the operators' listener, `demo` the embedded stand-ins.
@@ -9,7 +9,7 @@ SSH packets, `portal` is the site people sign in to, `admin` the operators' list
 `gateway`; it imports the other three.
 
 Routes: `route_source` opens the source that the settings name, `routes_file` (with `watch`) or `routes_cluster`, and
-`writer` writes the table. Operators: `metrics` counts by `tally`, and `telemetry` logs by `lines`. The process:
+`writer` writes the table. Operators: `metrics` counts by `tally`, and `log` logs by `lines`. The process:
 `listening` binds its sockets, `descriptors` says how many it may have, `workers` runs several of it, whose metrics
 `totals` adds up. Commands: `check`, `ports_command` and `ssh_config_command` (both by `portal_calls`). `source` says
 what an address is counted as, and `names` where .localhost leads.

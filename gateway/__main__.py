@@ -13,13 +13,13 @@ from gateway.check.command import run_check_command
 from gateway.extras import ExtraMissing
 from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
+from gateway.log import open_log
 from gateway.ports_command import run_ports
 from gateway.serving import serve
 from gateway.ssh.authorities import AuthorityUnreadable
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh_config_command import run_ssh_config
-from gateway.telemetry import open_log
 from gateway.workers import Inheritance, Supervisor, WorkerFailed, inherit
 from routing.cluster_api import ClusterNotFound
 from routing.file import RouteFileError

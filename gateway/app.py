@@ -31,6 +31,7 @@ from gateway.http.streams import Streams
 from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
 from gateway.listening import Listeners
+from gateway.log import Log
 from gateway.loop_lag import measure_lag
 from gateway.metrics import Metrics
 from gateway.portal.app import build_portal
@@ -40,7 +41,6 @@ from gateway.route_source import RouteSource, open_route_source
 from gateway.running import running
 from gateway.session_store import open_sessions
 from gateway.ssh.server import SshDoor
-from gateway.telemetry import Log
 from gateway.writer import RouteWriter
 from routing.table import RouteTable
 

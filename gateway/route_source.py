@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from config.settings import Settings
+from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.routes_cluster import ClusterRoutes
 from gateway.routes_file import FileRoutes
-from gateway.telemetry import Log
 from gateway.writer import RouteWriter
 from routing.discovery import RoutingRules
 from routing.file import RouteFile

@@ -4,8 +4,8 @@ import gc
 from collections import Counter
 from collections.abc import Sequence
 
+from gateway.log import Log
 from gateway.metrics import Metrics
-from gateway.telemetry import Log
 from gateway.writer import RouteWriter
 from routing.cluster import Cluster
 from routing.cluster_api import SERVICES, ClusterApi

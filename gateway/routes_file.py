@@ -2,8 +2,8 @@
 
 import asyncio
 
+from gateway.log import Log
 from gateway.metrics import Metrics
-from gateway.telemetry import Log
 from gateway.watch import FileWatch
 from gateway.writer import RouteWriter
 from routing.file import RouteFile, RouteFileError

@@ -21,7 +21,7 @@ import aiohttp
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
 from gateway.listening import Listeners, bind, bind_doors, bind_listeners, close
-from gateway.telemetry import Log
+from gateway.log import Log
 from gateway.totals import Totals
 
 RESPAWN_SECONDS = 1.0  # before a worker that died at once is replaced, so that a fault does not become a storm

@@ -5,8 +5,8 @@ What a change ends is reported to the doors, so that nothing stays open towards 
 
 from collections.abc import Callable, Iterable
 
+from gateway.log import Log
 from gateway.metrics import Metrics
-from gateway.telemetry import Log
 from routing.model import Refusal, Relisted, RouteChange
 from routing.table import RouteTable
 

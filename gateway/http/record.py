@@ -9,9 +9,9 @@ from json.encoder import encode_basestring_ascii
 
 from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead
+from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.tally import Buckets, Count
-from gateway.telemetry import Log
 
 REVOKED = "revoked"
 """The code of an exchange or tunnel that was closed because its visitor lost the right to be there."""
@@ -24,7 +24,6 @@ class Recorder:
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self.metrics = metrics
         self._log = log
-        self._write = log.bind().batch_line
         self._received = metrics.http_bytes.labels("received")
         self._sent = metrics.http_bytes.labels("sent")
         self._answered: dict[tuple[str, int], tuple[Count, Buckets]] = {}
@@ -60,7 +59,7 @@ class Recorder:
         path = encode_basestring_ascii(head.path[:_PATH_MAX].decode("latin-1"))
         # By hand, because a general renderer costs a fifth of a request. Only what a client wrote needs quoting, and
         # llhttp knows every method by name.
-        self._write(
+        self._log.batch_line(
             f'{{"event": "http.request", "level": "info", "timestamp": "{self._now()}", "request_id": "{request_id}", '
             f'"client": "{client}", "method": "{head.method.decode()}", "host": "{head.host}", '
             f'"path": {path}, "status": {status}, "code": "{code}", '

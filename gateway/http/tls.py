@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from gateway.telemetry import Log
+from gateway.log import Log
 from gateway.watch import FileWatch
 from routing.hostname import InvalidHost, parse_host
 

@@ -22,9 +22,9 @@ from auth.seal import Sealer
 from auth.sessions import SessionStore, session_ref
 from auth.starting import Starter
 from config.settings import Settings
+from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.portal.home import RouteDirectory
-from gateway.telemetry import Log
 from routing.visibility_store import VisibilityStore
 
 _OURS = re.compile(rb"[A-Za-z0-9_-]{43}\Z")  # 256 random bits, as `secrets.token_urlsafe(32)` spells them

@@ -18,12 +18,12 @@ from auth.model import (
     Unavailable,
     Verdict,
 )
+from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.ssh.internals.ends import WorkspaceLeg
 from gateway.ssh.pod_keys import Judgement, PodKey, PodKeys
 from gateway.ssh.states import RUNNING, get_state_of_source, state_of
 from gateway.ssh.upstream import Unreachable, Upstreams
-from gateway.telemetry import Log
 from routing.model import Workspace
 
 PERMISSION_DENIED = "Permission denied"

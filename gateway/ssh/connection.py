@@ -16,6 +16,7 @@ import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
+from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, SshAccess, TurnedAway
 from gateway.ssh.attempts import NO_AUTH, NO_LOGIN, USER_FORMAT, find_error_type
@@ -30,7 +31,6 @@ from gateway.ssh.parting import Parting, make_note, make_printable
 from gateway.ssh.recheck import Entry
 from gateway.ssh.relay import Relay
 from gateway.ssh.tokens import parse_token
-from gateway.telemetry import Log
 from routing.model import Workspace
 
 TOO_MANY = "Too many connections"
@@ -211,7 +211,7 @@ class Connection(asyncssh.SSHServer):
         self._metrics.ssh_ciphers.labels(self._leg.get_extra_info("recv_cipher")).inc()
         self._metrics.ssh_connections.labels("login").dec()
         self._metrics.ssh_connections.labels("open").inc()
-        note = RateOfNotes(self._log.info, time.monotonic)
+        note = RateOfNotes(self._note, time.monotonic)
         channels = Channels(self._settings, self._metrics, note)
         self._relay = Relay(self._leg, self._upstream, channels, self._metrics)
         self._relay.start()
@@ -311,6 +311,9 @@ class Connection(asyncssh.SSHServer):
         """To the person, where there is something to say; only before the login succeeds can it be shown at all."""
         if text and self._leg is not None:
             self._leg.send_auth_banner(text + "\r\n")
+
+    def _note(self, event: str, **facts: object) -> None:
+        self._log.info(event, **facts)  # looked up each time: the level of the log may change under an open session
 
     # The end
 

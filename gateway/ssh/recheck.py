@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from auth.model import Denied, Granted, Unavailable, Verdict
-from gateway.telemetry import Log
+from gateway.log import Log
 
 WITHDRAWN = "Access to the workspace was withdrawn"
 

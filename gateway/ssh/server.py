@@ -12,6 +12,7 @@ import asyncssh
 
 from config.settings import SshSettings
 from gateway.listening import BACKLOG, bind
+from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.ssh import attempts, limits
 from gateway.ssh.admission import Admission, SshAccess
@@ -30,7 +31,6 @@ from gateway.ssh.recheck import WITHDRAWN, Entry, Recheck
 from gateway.ssh.selftest import check_asyncssh
 from gateway.ssh.upstream import Upstreams
 from gateway.ssh.verdicts import RememberedAccess
-from gateway.telemetry import Log
 from gateway.watch import FileWatch
 
 RESTARTING = "Gateway is restarting, reconnect"

@@ -22,9 +22,9 @@ from tempfile import TemporaryDirectory
 
 import uvloop
 
+from gateway.log import open_log
 from gateway.metrics import Metrics
 from gateway.routes_cluster import ClusterRoutes
-from gateway.telemetry import open_log
 from gateway.writer import RouteWriter
 from routing.discovery import RoutingRules
 from routing.kubernetes import open_cluster

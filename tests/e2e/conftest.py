@@ -26,7 +26,7 @@ from playwright.async_api import BrowserContext, async_playwright
 
 from config.settings import Section
 from gateway.demo.world import SITE_PORT, ZONE, OpenWorld, Ports, free_ports, open_world
-from gateway.telemetry import open_log
+from gateway.log import open_log
 from tests.clock import RunningClock
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from config.settings import SshSettings
 from gateway.demo.world import OpenWorld, free_ports, open_world
-from gateway.telemetry import open_log
+from gateway.log import open_log
 from tests.gateway.conftest import Live, run_command
 
 

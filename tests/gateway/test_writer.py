@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.log import open_log
 from gateway.metrics import Metrics
 from gateway.routes_file import FileRoutes
-from gateway.telemetry import open_log
 from gateway.writer import RouteWriter
 from routing.discovery import RoutingRules
 from routing.file import RouteFile, RouteFileError

@@ -30,8 +30,8 @@ from gateway.http.gate import Gate
 from gateway.http.record import Recorder
 from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
+from gateway.log import open_log
 from gateway.metrics import Metrics
-from gateway.telemetry import open_log
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Batch, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState
 from routing.table import RouteTable

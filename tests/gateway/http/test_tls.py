@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from gateway.http.tls import DoorTls, TlsUnusable
-from gateway.telemetry import open_log
+from gateway.log import open_log
 
 HOST = "3000-apple.ws.example.dev"
 

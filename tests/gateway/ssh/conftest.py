@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from auth.model import Denied, Granted, User, Verdict, WorkspaceRecord
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
+from gateway.log import open_log
 from gateway.metrics import Metrics
 from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.internals.leg import Leg
@@ -28,7 +29,6 @@ from gateway.ssh.keys import Owners
 from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.parting import Parting
 from gateway.ssh.server import SshDoor
-from gateway.telemetry import open_log
 from routing.model import Endpoint, Workspace, WorkspaceState
 
 TOKEN = "glpat-of-the-owner"

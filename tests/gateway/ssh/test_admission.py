@@ -6,11 +6,11 @@ from pydantic import SecretStr
 
 from auth.model import Granted, User
 from config.settings import SshSettings
+from gateway.log import open_log
 from gateway.metrics import Metrics
 from gateway.ssh.admission import Admission, Rejected
 from gateway.ssh.pod_keys import PodKeys
 from gateway.ssh.upstream import Upstreams
-from gateway.telemetry import open_log
 from tests.gateway.ssh.conftest import Access
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.telemetry import open_log
+from gateway.log import open_log
 
 
 class Writes(io.StringIO):
@@ -44,6 +44,36 @@ async def test_what_is_below_the_level_is_not_written(level: str, written: int) 
     await asyncio.sleep(0)
 
     assert len(stream.getvalue().splitlines()) == written
+
+
+@pytest.mark.parametrize("bound_first", [True, False])
+async def test_the_level_changes_for_every_logger(bound_first: bool) -> None:  # noqa: FBT001 - a parameter of pytest
+    """Also for those that were bound before, and both ways."""
+    stream = io.StringIO()
+    root = open_log("warn", stream)
+    early = root.bind(client="127.0.0.1")
+    root.set_level("debug")
+    log = early if bound_first else root.bind()
+    log.debug("one")
+    log.batch_line('{"event": "two"}')
+    log.set_level("error")
+    for write in (log.debug, log.info, log.warning, root.warning):
+        write("none")
+    log.batch_line('{"event": "none"}')
+    log.error("three")
+    await asyncio.sleep(0)
+
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["one", "two", "three"]
+
+
+def test_a_level_belongs_to_one_log() -> None:
+    """Another one keeps its own."""
+    stream = io.StringIO()
+    log = open_log("info", stream)
+    open_log("info", io.StringIO()).set_level("error")
+    log.info("some.event")
+
+    assert stream.getvalue()
 
 
 async def test_lines_of_one_turn_are_written_together_and_in_order() -> None:
