@@ -9,8 +9,8 @@ from config.settings import Settings
 from gateway.app import Gateway
 from gateway.descriptors import raise_limit
 from gateway.listening import Listeners
+from gateway.log import Log
 from gateway.running import running
-from gateway.telemetry import Log
 
 
 async def serve(settings: Settings, log: Log, listeners: Listeners, ready: Callable[[], None]) -> None:
