@@ -1,11 +1,14 @@
 """Counters and histograms for what happens at every request: a dictionary and an addition, without a lock.
 
-prometheus_client takes a lock for every increment, for programs with threads; a gateway process counts in one thread
-only. What is counted here reaches Prometheus through the same registry as everything else.
+prometheus_client takes a lock for every increment, for programs with threads, and tells of each series when it was
+made, which doubles them; a gateway process counts in one thread only. What is counted here reaches Prometheus through
+the same registry as everything else.
 """
 
+import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -23,6 +26,10 @@ class Count:
     def __init__(self) -> None:
         self.value: float = 0
 
+    def inc(self, amount: float = 1) -> None:
+        """Add to it; whoever adds at every request adds to `value` itself."""
+        self.value += amount
+
 
 class Tally(Collector):
     """A counter by labels."""
@@ -30,16 +37,23 @@ class Tally(Collector):
     def __init__(self, name: str, text: str, labels: Labels, registry: CollectorRegistry) -> None:
         self._name, self._text, self._labels = name, text, labels
         self._counts: dict[Labels, Count] = {}
+        self._elsewhere: dict[Labels, Callable[[], float]] = {}
         registry.register(self)
 
     def labels(self, *labels: str) -> Count:
         """The count of these labels, to be added to; whoever adds often keeps it."""
         return self._counts.setdefault(labels, Count())
 
+    def set_function(self, count: Callable[[], float], *labels: str) -> None:
+        """Have these labels counted elsewhere: asked for at every scrape, and never to go down."""
+        self._elsewhere[labels] = count
+
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._text, labels=self._labels)
         for labels, count in self._counts.items():
             family.add_metric(labels, count.value)
+        for labels, ask in self._elsewhere.items():
+            family.add_metric(labels, ask())
         yield family
 
 
@@ -56,6 +70,15 @@ class Buckets:
     def add(self, value: float) -> None:
         self.counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
+
+    @contextmanager
+    def time(self) -> Iterator[None]:
+        """Add the seconds that the block takes, however it ends."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.add(time.monotonic() - started)
 
 
 class Spread(Collector):

@@ -3,17 +3,17 @@
 Counters and histograms of a worker that ended stay in the totals: a counter never goes down.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import add
 
 from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-_SAME_EVERYWHERE = frozenset(
-    f"workspaces_gateway_{name}" for name in ("routes", "workspaces", "route_contested", "watch_age_seconds", "watches")
-)
-"""Gauges of what every worker holds a copy of: adding them up would tell of routes that do not exist."""
+from gateway.catalogue import Described, Fold
+
+_CHOOSE: dict[Fold, Callable[[float, float], float]] = {Fold.SUM: add, Fold.MAX: max, Fold.MIN: min}
 
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -21,7 +21,8 @@ _Key = tuple[str, tuple[tuple[str, str], ...]]
 class Totals:
     """The latest word of every worker, and the last word of those that ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, described: Iterable[Described]) -> None:
+        self._folds = {metric.name: metric.fold for metric in described}
         self._latest: dict[int, list[Metric]] = {}
         self._ended: list[Metric] = []
 
@@ -32,34 +33,32 @@ class Totals:
     def end(self, worker: int) -> None:
         """The worker is no more: what it counted stays, what it held is gone."""
         counted = [family for family in self._latest.pop(worker, []) if family.type != "gauge"]
-        self._ended = list(add_up([self._ended, counted]))
+        self._ended = list(self._add_up([self._ended, counted]))
 
     def render(self) -> bytes:
         """The Prometheus text exposition of all workers together."""
-        return generate_latest(_Collected(add_up([self._ended, *self._latest.values()])))
+        return generate_latest(_Collected(self._add_up([self._ended, *self._latest.values()])))
+
+    def _add_up(self, expositions: Iterable[Iterable[Metric]]) -> Iterator[Metric]:
+        """One family of each name, with the samples of all of them made one."""
+        families: dict[str, Metric] = {}
+        values: dict[str, dict[_Key, float]] = {}
+        for exposition in expositions:
+            for family in exposition:
+                families.setdefault(family.name, family)
+                _fold(values.setdefault(family.name, {}), family, self._folds.get(family.name, Fold.SUM))
+        for name, family in families.items():
+            total = Metric(name, family.documentation, family.type)
+            for (sample, labels), value in values[name].items():
+                total.add_sample(sample, dict(labels), value)
+            yield total
 
 
-def add_up(expositions: Iterable[Iterable[Metric]]) -> Iterator[Metric]:
-    """One family of each name, with the samples of all of them added up."""
-    families: dict[str, Metric] = {}
-    values: dict[str, dict[_Key, float]] = {}
-    for exposition in expositions:
-        for family in exposition:
-            families.setdefault(family.name, family)
-            _add(values.setdefault(family.name, {}), family)
-    for name, family in families.items():
-        total = Metric(name, family.documentation, family.type)
-        for (sample, labels), value in values[name].items():
-            total.add_sample(sample, dict(labels), value)
-        yield total
-
-
-def _add(values: dict[_Key, float], family: Metric) -> None:
+def _fold(values: dict[_Key, float], family: Metric, fold: Fold) -> None:
     for sample in family.samples:
         labels: Mapping[str, str] = sample.labels
         key = (sample.name, tuple(labels.items()))
-        held = values.get(key, 0.0)
-        values[key] = max(held, sample.value) if family.name in _SAME_EVERYWHERE else held + sample.value
+        values[key] = _CHOOSE[fold](values[key], sample.value) if key in values else sample.value
 
 
 class _Collected(Collector):

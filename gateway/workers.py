@@ -22,10 +22,12 @@ from config.settings import Settings
 from gateway.admin import Operated, serve_admin
 from gateway.listening import Listeners, bind, bind_doors, bind_listeners, close
 from gateway.log import Log
+from gateway.metrics import Metrics
 from gateway.totals import Totals
 
 RESPAWN_SECONDS = 1.0  # before a worker that died at once is replaced, so that a fault does not become a storm
 SCRAPE_SECONDS = 5.0  # for a worker to say its metrics: it takes milliseconds, and a stuck one must not hide the others
+_PARENT = -1  # among the numbers of workers, which count from 0
 
 
 class WorkerFailed(Exception):
@@ -51,7 +53,9 @@ class Supervisor:
         self._settings = settings
         self._argv = argv
         self._log = log
-        self._totals = Totals()
+        self._metrics = Metrics()
+        """Of this process, which serves nobody but scrapes."""
+        self._totals = Totals(self._metrics.catalogue.described)
         self._slots: list[_Slot] = []
         self._is_draining = False
 
@@ -159,6 +163,7 @@ class Supervisor:
             for slot in self._slots:
                 if slot.is_ready:
                     group.create_task(self._scrape(slot))
+        self._totals.update(_PARENT, self._metrics.render().decode())
         return self._totals.render()
 
     async def _scrape(self, slot: _Slot) -> None:

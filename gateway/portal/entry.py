@@ -90,11 +90,11 @@ def _record(parts: PortalParts, session: Session, route: Route | None, verdict: 
     facts = {"user_id": session.user.id, "workspace_id": route.workspace.id if route else ""}
     match verdict:
         case Granted():
-            parts.metrics.entries.labels(verdict="granted").inc()
+            parts.metrics.entries.labels("granted").inc()
             parts.log.info("entry.granted", **facts)
         case Denied(reason):
-            parts.metrics.entries.labels(verdict="denied").inc()
+            parts.metrics.entries.labels("denied").inc()
             parts.log.info("audit.entry_denied", **facts, reason=reason)
         case Unavailable(reason):
-            parts.metrics.entries.labels(verdict="unavailable").inc()
+            parts.metrics.entries.labels("unavailable").inc()
             parts.log.warning("entry.unavailable", **facts, reason=reason)

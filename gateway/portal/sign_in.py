@@ -50,7 +50,7 @@ async def begin(request: web.Request, then: str) -> web.Response:
     if not _is_person(request):
         return reply(request, limit.look(request) or sign_in_needed(f"{parts.settings.auth.portal_url}/auth/start"))
     if answer := limit.take(request):
-        parts.metrics.sign_ins.labels(result="limited").inc()
+        parts.metrics.sign_ins.labels("limited").inc()
         return reply(request, answer)
     known = browser_ids(request)
     browser = known[0] if known else new_nonce()
@@ -129,7 +129,7 @@ def _explain(fault: GitLabFault) -> tuple[str, Answer]:
 
 
 def _record(parts: PortalParts, result: str, **facts: object) -> None:
-    parts.metrics.sign_ins.labels(result=result).inc()
+    parts.metrics.sign_ins.labels(result).inc()
     parts.log.info("sign_in.finished", result=result, **facts)
 
 

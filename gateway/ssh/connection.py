@@ -205,7 +205,7 @@ class Connection(asyncssh.SSHServer):
         seconds = time.monotonic() - self._started
         self._log = self._log.bind(user=self._user)
         self._log.info("ssh.login", seconds=round(seconds, 3))
-        self._metrics.ssh_login_seconds.observe(seconds)
+        self._metrics.ssh_login_seconds.add(seconds)
         self._metrics.ssh_attempts.labels("opened", "").inc()
         self._metrics.ssh_kex.labels(self._leg.kex_algorithm, "yes" if self._leg.is_kex_strict else "no").inc()
         self._metrics.ssh_ciphers.labels(self._leg.get_extra_info("recv_cipher")).inc()

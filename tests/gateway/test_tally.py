@@ -36,3 +36,24 @@ def test_a_spread_says_what_a_histogram_says(registry: CollectorRegistry) -> Non
 
     lines = [line for line in generate_latest(other).decode().splitlines() if "_created" not in line]
     assert generate_latest(registry).decode().splitlines() == lines
+
+
+def test_a_tally_asks_where_something_is_counted_elsewhere(registry: CollectorRegistry) -> None:
+    """At every scrape, beside what is counted here."""
+    tally, drops = Tally("things", "Things.", ("kind",), registry), [3]
+    tally.labels("a").inc()
+    tally.set_function(lambda: drops[0], "b")
+
+    assert registry.get_sample_value("things_total", {"kind": "b"}) == 3
+    drops[0] = 4
+    assert registry.get_sample_value("things_total", {"kind": "b"}) == 4
+    assert registry.get_sample_value("things_total", {"kind": "a"}) == 1
+
+
+def test_a_block_is_timed_however_it_ends(registry: CollectorRegistry) -> None:
+    """Also by an exception."""
+    held = Spread("seconds", "Seconds.", (), BOUNDS, registry).labels()
+    with pytest.raises(ZeroDivisionError), held.time():
+        raise ZeroDivisionError
+
+    assert registry.get_sample_value("seconds_count") == 1

@@ -6,12 +6,13 @@ from gateway.metrics import Metrics
 from gateway.totals import Totals
 
 
-def worker(sign_ins: int, tunnels: int, routes: int, seconds: float) -> str:
+def worker(sign_ins: int, tunnels: int, routes: int, seconds: float, age: float = 0) -> str:
     """What the metrics page of one worker says."""
     metrics = Metrics()
     metrics.sign_ins.labels("ok").inc(sign_ins)
     metrics.http_tunnels.set(tunnels)
     metrics.routes.set(routes)
+    metrics.watch_age.set(age)
     metrics.http_seconds.labels("workspace").add(seconds)
     return metrics.render().decode()
 
@@ -19,9 +20,9 @@ def worker(sign_ins: int, tunnels: int, routes: int, seconds: float) -> str:
 @pytest.fixture
 def totals() -> Totals:
     """Two workers."""
-    totals = Totals()
-    totals.update(1, worker(sign_ins=3, tunnels=2, routes=7, seconds=0.002))
-    totals.update(2, worker(sign_ins=4, tunnels=5, routes=7, seconds=0.2))
+    totals = Totals(Metrics().catalogue.described)
+    totals.update(1, worker(sign_ins=3, tunnels=2, routes=7, seconds=0.002, age=30))
+    totals.update(2, worker(sign_ins=4, tunnels=5, routes=7, seconds=0.2, age=10))
     return totals
 
 
@@ -31,12 +32,13 @@ def totals() -> Totals:
         'workspaces_gateway_sign_ins_total{result="ok"} 7.0',
         "workspaces_gateway_http_tunnels 7.0",
         "workspaces_gateway_routes 7.0",
+        "workspaces_gateway_watch_age_seconds 30.0",
         'workspaces_gateway_http_request_seconds_count{to="workspace"} 2.0',
         'workspaces_gateway_http_request_seconds_bucket{le="0.005",to="workspace"} 1.0',
     ],
 )
 def test_counters_gauges_and_histograms_add_up(totals: Totals, line: str) -> None:
-    """Only what every worker holds a copy of does not."""
+    """But of what every worker holds a copy of, the one that is worst off speaks."""
     assert line in totals.render().decode().splitlines()
 
 
