@@ -6,6 +6,7 @@ and is strict: an answer that is not as documented is GitLab being unavailable, 
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import SecretStr
@@ -23,15 +24,16 @@ from auth.model import (
 from config.settings import AuthSettings
 
 API_SCOPES = ("api", "read_api")  # either lets a token ask GraphQL
+WRITING_SCOPE = "api"  # the other one may not ask for a change
 _USER_GID = "gid://gitlab/User/"
 _WORKSPACE_GID = "gid://gitlab/RemoteDevelopment::Workspace/"
 _ID_DIGITS = 18  # fits GitLab's 64-bit ids; more would make it fail instead of finding nothing
 _QUOTE_MAX = 200  # characters of GitLab's own words in a log line
 
 _CURRENT_USER = "currentUser { id username }"
-_WORKSPACE = "id name actualState user { id }"
+_WORKSPACE = "id name actualState desiredState desiredStateUpdatedAt user { id }"
 _OWNERSHIP = f"query($id: RemoteDevelopmentWorkspaceID!) {{ {_CURRENT_USER} workspace(id: $id) {{ {_WORKSPACE} }} }}"
-_START = "mutation($input: WorkspaceUpdateInput!) { workspaceUpdate(input: $input) { errors } }"
+_UPDATE = "mutation($input: WorkspaceUpdateInput!) { workspaceUpdate(input: $input) { errors } }"
 # One page: nobody runs a hundred workspaces, and a page that lists more could not be read.
 _WORKSPACES = f"{{ {_CURRENT_USER} workspaces(first: 100) {{ nodes {{ {_WORKSPACE} }} }} }}"
 
@@ -48,8 +50,11 @@ class GitLab(Protocol):
     async def find_workspaces(self, token: SecretStr) -> tuple[WorkspaceRecord, ...]:
         """The workspaces of the token's user."""
 
-    async def start_workspace(self, token: SecretStr, workspace_id: str) -> tuple[str, ...]:
-        """Ask for the workspace to run; what GitLab says against it, or nothing."""
+    async def want_state(self, token: SecretStr, workspace_id: str, desired: str) -> tuple[str, ...]:
+        """Ask for the workspace to be Running or Stopped; what GitLab says against it, or nothing.
+
+        ScopeMissing: the token may read, but change nothing.
+        """
 
 
 class GitLabClient(GitLab):
@@ -82,28 +87,49 @@ class GitLabClient(GitLab):
             raise _strange("workspaces without nodes")
         return tuple(record for record in map(_workspace, nodes) if record.owner_id == visitor.id)
 
-    async def start_workspace(self, token: SecretStr, workspace_id: str) -> tuple[str, ...]:
-        asked = {"id": f"{_WORKSPACE_GID}{workspace_id}", "desiredState": "Running"}
-        told = (await self._query(token, _START, {"input": asked})).get("workspaceUpdate")
-        errors = told.get("errors") if isinstance(told, dict) else None
+    async def want_state(self, token: SecretStr, workspace_id: str, desired: str) -> tuple[str, ...]:
+        asked = {"id": f"{_WORKSPACE_GID}{workspace_id}", "desiredState": desired}
+        told = await self._ask(token, _UPDATE, {"input": asked})
+        if told.get("errors"):
+            if await self._may_only_read(token):
+                raise ScopeMissing("the token has read_api and not api")
+            return (_first_message(told["errors"]),)
+        data = told.get("data")
+        update = data.get("workspaceUpdate") if isinstance(data, dict) else None
+        errors = update.get("errors") if isinstance(update, dict) else None
         if not isinstance(errors, list):
             raise _strange("an update without errors")
         return tuple(str(error)[:_QUOTE_MAX] for error in errors)
 
     async def _query(self, token: SecretStr, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-        document = {"query": query, "variables": variables}
-        reply = await self.calls.ask("graphql", f"{self.calls.base}/api/graphql", token=token, document=document)
-        if reply.status == 401:
-            raise await self._explain_refusal(token)
-        if reply.status == 403:
-            raise TokenRefused("graphql answered 403: the user may not use the API")
-        told = _expect_ok(reply)
+        told = await self._ask(token, query, variables)
         if told.get("errors"):
             raise _strange(_first_message(told["errors"]))
         if not isinstance(told.get("data"), dict):
             raise _strange("no data")
         data: dict[str, Any] = told["data"]
         return data
+
+    async def _ask(self, token: SecretStr, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """What GraphQL answered to a token that may ask it, errors of fields included."""
+        document = {"query": query, "variables": variables}
+        reply = await self.calls.ask("graphql", f"{self.calls.base}/api/graphql", token=token, document=document)
+        if reply.status == 401:
+            raise await self._explain_refusal(token)
+        if reply.status == 403:
+            raise TokenRefused("graphql answered 403: the user may not use the API")
+        return _expect_ok(reply)
+
+    async def _may_only_read(self, token: SecretStr) -> bool:
+        """Whether GitLab refused a change for want of the scope api, which GraphQL says in no other words than that
+        there is nothing to be changed. Personal tokens tell their scopes here, OAuth tokens there."""
+        base = self.calls.base
+        reply = await self.calls.ask("token_self", f"{base}/api/v4/personal_access_tokens/self", token=token)
+        scopes = (reply.get_record() or {}).get("scopes")
+        if reply.status == 400:
+            reply = await self.calls.ask("token_info", f"{base}/oauth/token/info", token=token)
+            scopes = (reply.get_record() or {}).get("scope")
+        return reply.status == 200 and isinstance(scopes, list) and WRITING_SCOPE not in scopes
 
     async def _explain_refusal(self, token: SecretStr) -> TokenRefused:
         """GraphQL answers every bad token alike; this endpoint takes personal tokens of any scope and tells more.
@@ -167,11 +193,20 @@ def _current_user(data: Mapping[str, Any]) -> User:
 def _workspace(told: Any) -> WorkspaceRecord:
     if not isinstance(told, dict) or not isinstance(told.get("user"), dict):
         raise _strange("a workspace without an owner")
-    name, state = told.get("name"), told.get("actualState")
-    if not isinstance(name, str) or not isinstance(state, str):
+    name, state, desired = told.get("name"), told.get("actualState"), told.get("desiredState")
+    if not isinstance(name, str) or not isinstance(state, str) or not isinstance(desired, str):
         raise _strange("a workspace without a name or a state")
     owner = int(_number(told["user"].get("id"), _USER_GID))
-    return WorkspaceRecord(_number(told.get("id"), _WORKSPACE_GID), name, owner, state)
+    since = _moment(told.get("desiredStateUpdatedAt"))
+    return WorkspaceRecord(_number(told.get("id"), _WORKSPACE_GID), name, owner, state, desired, since)
+
+
+def _moment(told: object) -> float:
+    """Unix time of a `Time`, which is ISO 8601 (https://docs.gitlab.com/api/graphql/reference/#time)."""
+    try:
+        return datetime.fromisoformat(told).timestamp() if isinstance(told, str) else 0.0
+    except ValueError as exc:
+        raise _strange("a time that is none") from exc
 
 
 def _number(gid: object, prefix: str) -> str:

@@ -70,6 +70,15 @@ class WorkspaceRecord:
     owner_id: int
     actual_state: str
     """GitLab's word, such as Running, Stopped, Starting, Failed, Terminated."""
+    desired_state: str = ""
+    """What GitLab wants it to be: Running, RestartRequested, Stopped or Terminated."""
+    desired_since: float = 0
+    """Unix time at which somebody last wished for that."""
+
+    @property
+    def goal(self) -> str:
+        """Where the desired state leads in the end."""
+        return "Running" if self.desired_state == "RestartRequested" else self.desired_state
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,17 @@ GitLab is asked with the gateway's own service token or, where there is none, wi
 on the portal and has not signed out since. Either way it is asked every time; nothing here remembers a yes.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 
 from cachetools import LRUCache
 from pydantic import SecretStr
 
 from auth.gitlab import GitLab
-from auth.login import Login
+from auth.mandates import Mandate, TokenSource
 from auth.model import Denied, GitLabUnavailable, TokenRefused, Unavailable, User, WorkspaceRecord
 from auth.profiles import Profiles
-from auth.sessions import SessionStore
 
 WITNESSES_MAX = 10_000  # about 500 B each; beyond it the longest unused is forgotten, and a new sign-in teaches it
-
-TokenSource = Callable[[], Awaitable[SecretStr]]
-"""Gives the token of a person who is signed in. Raises TokenRefused once they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,12 @@ class WorkspaceOwners:
         """Somebody whom GitLab just called the owner is signed in."""
         self._witnesses[workspace_id] = token
 
+    def mandates(self, workspace_id: str) -> tuple[Mandate, ...]:
+        """The tokens by which to act for the workspace's owner, who need not be there."""
+        service = (Mandate("service", self._find_service_token),) if self.has_service_token else ()
+        witness = self._witnesses.get(workspace_id)
+        return (*service, Mandate("session", witness)) if witness else service
+
     async def find_owner(self, workspace_id: str) -> Owner | Denied | Unavailable:
         """Denied where there is no such workspace, its owner is nobody who may work now, or nobody can tell."""
         try:
@@ -68,6 +68,9 @@ class WorkspaceOwners:
             return await self._ask_as_owner(workspace_id)
         except GitLabUnavailable as fault:
             return Unavailable(fault.operator, fault.retry_after)
+
+    async def _find_service_token(self) -> SecretStr:
+        return self._service_token
 
     async def _ask_as_service(self, workspace_id: str) -> Owner | Denied | Unavailable:
         try:
@@ -98,15 +101,3 @@ class WorkspaceOwners:
         if user is None or user.id != workspace.owner_id or not user.is_active_human:
             return Denied("its owner is no active person")
         return Owner(user, workspace, await self._profiles.find_keys(token, user.id))
-
-
-def token_of_session(login: Login, sessions: SessionStore, session_ref: str) -> TokenSource:
-    """The token of a signed-in browser, for as long as it stays that."""
-    return partial(_fresh_token, login, sessions, session_ref)
-
-
-async def _fresh_token(login: Login, sessions: SessionStore, session_ref: str) -> SecretStr:
-    session = await sessions.get(session_ref)
-    if session is None:
-        raise TokenRefused("the session ended")
-    return await login.fresh_token(session)

@@ -21,7 +21,7 @@ from auth.profiles import ProfileClient
 from auth.seal import Sealer
 from auth.share import SSH_TOKENS, Share
 from auth.shared_access import SharedAccess
-from auth.starting import Starter
+from auth.wishes import Wishes
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
 from gateway.http.door import HttpDoor
@@ -41,6 +41,7 @@ from gateway.route_source import RouteSource, open_route_source
 from gateway.running import running
 from gateway.session_store import open_sessions
 from gateway.ssh.server import SshDoor
+from gateway.waking import Waker
 from gateway.writer import RouteWriter
 from routing.table import RouteTable
 
@@ -130,8 +131,9 @@ class Gateway:
         gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
         policy = AccessPolicy(gitlab, settings.visibility)
         owners = WorkspaceOwners(gitlab, ProfileClient(gitlab.calls, self._clock), settings.auth.service_token)
+        waker = await stack.enter_async_context(Waker(Wishes(gitlab), self.metrics, self._log))
         if settings.http.enabled:
-            self.http = await self._open_http(stack, gitlab, policy, owners, routes)
+            self.http = await self._open_http(stack, gitlab, policy, owners, routes=routes, waker=waker)
         if settings.ssh.enabled:
             portal_url = settings.auth.portal_url if settings.http.enabled else ""
             self.ssh = SshDoor(
@@ -153,14 +155,15 @@ class Gateway:
         gitlab: GitLabClient,
         policy: AccessPolicy,
         owners: WorkspaceOwners,
+        *,
         routes: RouteSource,
+        waker: Waker,
     ) -> HttpDoor:
         settings = self._settings
         sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
         sessions = await stack.enter_async_context(open_sessions(settings.sessions, sealer, self._clock))
         login = Login(settings.auth, gitlab, sealer, sessions, self._clock)
         grants, cookies = Grants(sealer, self._clock), Cookies(secure=settings.auth.protocol == "https")
-        starter = Starter(gitlab, login, sessions)
         portal = PortalParts(
             settings=settings,
             cookies=cookies,
@@ -172,7 +175,7 @@ class Gateway:
             access=policy,
             owners=owners,
             directory=self.table,
-            starter=starter,
+            waker=waker,
             visibility=routes.visibility,
             metrics=self.metrics,
             log=self._log,
@@ -187,8 +190,9 @@ class Gateway:
             grants=grants,
             sessions=sessions,
             cookies=cookies,
+            login=login,
             portal=Origin("portal", str(socket), 0),
-            starter=starter,
+            waker=waker,
             clock=self._clock,
         )
         recorder = Recorder(self.metrics, self._log)

@@ -11,6 +11,7 @@ from gateway.catalogue import Catalogue, Fold
 # Upper ends of buckets: from an answer of the gateway itself to a download, and from a cached verdict to the grace.
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600)
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
+_WAKE_SECONDS = (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600)  # a pod takes seconds, or minutes with its image
 _LOGIN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
@@ -54,6 +55,10 @@ class Metrics:
         made = self.catalogue
         self.sign_ins = made.counters("sign_ins", "Sign-ins finished.", "result")
         self.entries = made.counters("entries", "Decisions whether a visitor may enter a host.", "verdict")
+        self.wakes = made.counters("wakes", "Owners who wanted a stopped workspace to run.", "way", "result")
+        self.wake_seconds = made.histograms(
+            "wake_seconds", "From asking GitLab for a start to its owner being in.", _WAKE_SECONDS, "way"
+        )
         self.gitlab_calls = made.counters("gitlab_calls", "Calls to GitLab.", "endpoint", "result")
         self.gitlab_seconds = made.histograms(
             "gitlab_call_seconds", "Duration of a call to GitLab.", _SECONDS, "endpoint"

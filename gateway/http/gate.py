@@ -7,14 +7,16 @@ takes the same way through here.
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from auth.access import AccessPolicy, GrantKeeper
 from auth.cookies import Cookies
 from auth.grants import Grants
+from auth.login import Login
+from auth.mandates import mandate_of_session
 from auth.model import Denied, Grant, Unavailable, Visibility
 from auth.programs import Programs
 from auth.sessions import SessionStore
-from auth.starting import Starter
 from config.settings import Settings
 from gateway.answers import BAD_REQUEST, CROSS_SITE, LOOP_DETECTED, NOT_READY, PROBED, UNKNOWN_HOST, UNKNOWN_WORKSPACE
 from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
@@ -30,6 +32,7 @@ from gateway.http.starting import FOLLOW, START, StartPages
 from gateway.http.streams import Streams
 from gateway.http.token_gate import TOKEN, TokenGate
 from gateway.http.upstream import Origin
+from gateway.waking import Waker
 from routing.hostname import is_within
 from routing.model import Route
 from routing.table import RouteTable
@@ -48,8 +51,9 @@ class Gate:
         grants: Grants,
         sessions: SessionStore,
         cookies: Cookies,
+        login: Login,
         portal: Origin,
-        starter: Starter,
+        waker: Waker,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._portal_host = settings.auth.portal_host
@@ -73,7 +77,9 @@ class Gate:
         self._entrance = Entrance(settings.auth, grants, sessions, cookies)
         self._interstitial = Interstitial(settings.visibility, self._entrance, cookies)
         self._siblings = SiblingPorts(self._rights, self._entrance, self._origins, self._interstitial)
-        self.start_pages = StartPages(self._rights, self._entrance, self._origins, starter)
+        self.start_pages = StartPages(
+            self._rights, self._entrance, self._origins, waker, partial(mandate_of_session, login, sessions)
+        )
         self._tokens = TokenGate(self._rights, programs)
         self._recall = Recall(clock)
         self.rounds = Rounds(settings.auth.portal_host)

@@ -7,10 +7,12 @@
 The address is sealed for this browser; another page of the same origin could at most start what is stopped.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from auth.model import Denied, Grant, Unavailable, Visibility, WorkspaceRecord
-from auth.starting import COMING, NotStarted, Progress, Starter
+from auth.mandates import Mandate
+from auth.model import Denied, Grant, Unavailable, User, Visibility, WorkspaceRecord
+from auth.wishes import COMING, NotTold, Told
 from gateway.answers import (
     CROSS_SITE,
     GITLAB_UNAVAILABLE,
@@ -27,21 +29,32 @@ from gateway.http.headers import RequestHead
 from gateway.http.origins import CrossSiteRule, is_navigation
 from gateway.http.rights import Rights
 from gateway.pages import Link
+from gateway.waking import Waker, Way
 from routing.model import Route, WorkspaceState
 
 START = RESERVED + b"start"
 FOLLOW = RESERVED + b"starting"
+_REACHABLE = (WorkspaceState.RUNNING, WorkspaceState.UNKNOWN)
 _YOURS = "It is yours, so you can start it here. That may take some minutes."
 
 
 class StartPages:
     """The button, and what happens after it is pressed."""
 
-    def __init__(self, rights: Rights, entrance: Entrance, origins: CrossSiteRule, starter: Starter) -> None:
+    def __init__(
+        self,
+        rights: Rights,
+        entrance: Entrance,
+        origins: CrossSiteRule,
+        waker: Waker,
+        mandate_of: Callable[[str], Mandate],
+    ) -> None:
+        """`mandate_of` a session, by its reference."""
         self._rights = rights
         self._entrance = entrance
         self._origins = origins
-        self._starter = starter
+        self._waker = waker
+        self._mandate_of = mandate_of
 
     def offer(self, head: RequestHead, forward: Forward) -> Reply:
         """The page of a stopped workspace; with the button for its owner."""
@@ -72,31 +85,35 @@ class StartPages:
         return Reply(UNKNOWN_WORKSPACE)
 
     async def _start(self, head: RequestHead, route: Route, grant: Grant, url: str) -> Outcome:
-        progress = await self._starter.start(grant.session_ref, route.workspace.id)
-        if answer := _get_failure(progress):
+        owner, mandate = _owner(grant), self._mandate_of(grant.session_ref)
+        outcome = await self._waker.start(route.workspace, owner, (mandate,), Way.BUTTON)
+        if not isinstance(outcome, Told):
             # This page came of a form, so it must not load itself again.
-            return Reply(replace(answer, refresh=None, action=Link("Try again", url)))
+            return Reply(replace(_explain(outcome), refresh=None, action=Link("Try again", url)))
         return Redirect(f"{FOLLOW.decode()}?{head.target.partition(b'?')[2].decode('latin-1')}")
 
     async def _follow(self, route: Route, grant: Grant, url: str) -> Outcome:
-        progress = await self._starter.find_progress(grant.session_ref, route.workspace.id)
-        if answer := _get_failure(progress):
-            return Reply(answer)
-        state = progress.actual_state if isinstance(progress, WorkspaceRecord) else ""
-        if state not in COMING:
+        mandate = self._mandate_of(grant.session_ref)
+        record = await self._waker.find_record(route.workspace, _owner(grant), (mandate,))
+        if not isinstance(record, WorkspaceRecord):
+            return Reply(_explain(record))
+        if record.actual_state not in COMING:
             return Reply(NOT_STARTED)
-        if state == "Running" and route.workspace.state in (WorkspaceState.RUNNING, WorkspaceState.UNKNOWN):
+        if record.actual_state == "Running" and route.workspace.state in _REACHABLE:
+            self._waker.arrived(route.workspace)
             return Redirect(url)
-        return Reply(replace(STARTING, hint=f"GitLab says: {state}."))
+        return Reply(replace(STARTING, hint=f"GitLab says: {record.actual_state}."))
 
 
-def _get_failure(progress: Progress) -> Answer | None:
-    match progress:
-        case NotStarted():
+def _owner(grant: Grant) -> User:
+    return User(grant.user_id, grant.username)
+
+
+def _explain(failure: NotTold | Denied | Unavailable) -> Answer:
+    match failure:
+        case NotTold():
             return NOT_STARTED
         case Unavailable(_, retry_after):
             return replace(GITLAB_UNAVAILABLE, retry_after=retry_after, refresh=retry_after)
         case Denied():
             return UNKNOWN_WORKSPACE
-        case _:
-            return None

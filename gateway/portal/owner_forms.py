@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from auth.mandates import mandate_of_session
 from auth.model import NOBODYS_WORKSPACE, Denied, Session, TokenRefused, Unavailable
 from auth.sessions import session_ref
-from auth.starting import NotStarted
+from auth.wishes import NotTold, Told
 from gateway.answers import (
     BAD_REQUEST,
     CROSS_SITE,
@@ -22,6 +23,7 @@ from gateway.portal.parts import PARTS, get_session
 from gateway.portal.replies import redirect, reply, request_id
 from gateway.portal.sharing import Wish, share
 from gateway.portal.sign_in import HOME, start_over
+from gateway.waking import Way
 
 _Form = Mapping[str, object]
 
@@ -64,12 +66,16 @@ async def _change_visibility(request: web.Request, session: Session, form: _Form
 async def _start_workspace(request: web.Request, session: Session, _form: _Form) -> Answer | None:
     parts = request.app[PARTS]
     workspace = parts.directory.get_workspace(request.match_info["name"])
-    match await parts.starter.start(session_ref(session.id), workspace.id if workspace else NOBODYS_WORKSPACE):
+    if workspace is None:  # GitLab is asked all the same, so that time does not tell which names exist
+        await parts.gitlab.find_ownership(await parts.login.fresh_token(session), NOBODYS_WORKSPACE)
+        return UNKNOWN_WORKSPACE
+    mandate = mandate_of_session(parts.login, parts.sessions, session_ref(session.id))
+    match await parts.waker.start(workspace, session.user, (mandate,), Way.PORTAL):
         case Denied():
             return UNKNOWN_WORKSPACE
         case Unavailable(_, retry_after):
             return replace(GITLAB_UNAVAILABLE, retry_after=retry_after)
-        case NotStarted():
+        case NotTold():
             return NOT_STARTED
-        case _:
+        case Told():
             return None

@@ -16,15 +16,16 @@ from auth.cookies import Cookies, values
 from auth.gitlab import GitLab
 from auth.grants import Grants
 from auth.login import Login
+from auth.mandates import token_of_session
 from auth.model import Session, WorkspaceRecord
-from auth.owners import WorkspaceOwners, token_of_session
+from auth.owners import WorkspaceOwners
 from auth.seal import Sealer
 from auth.sessions import SessionStore, session_ref
-from auth.starting import Starter
 from config.settings import Settings
 from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.portal.home import RouteDirectory
+from gateway.waking import Waker
 from routing.visibility_store import VisibilityStore
 
 _OURS = re.compile(rb"[A-Za-z0-9_-]{43}\Z")  # 256 random bits, as `secrets.token_urlsafe(32)` spells them
@@ -44,7 +45,7 @@ class PortalParts:
     access: AccessPolicy
     owners: WorkspaceOwners
     directory: RouteDirectory
-    starter: Starter
+    waker: Waker
     visibility: VisibilityStore
     metrics: Metrics
     log: Log

@@ -46,7 +46,9 @@ async def test_ownership_takes_one_round_trip(world: World) -> None:
 
     assert ownership.is_owner
     assert ownership.visitor == User(world.jo.id, "jo")
-    assert ownership.workspace == WorkspaceRecord("993", "apple", world.jo.id, "Running")
+    assert ownership.workspace == WorkspaceRecord(
+        "993", "apple", world.jo.id, "Running", "Running", desired_since=world.clock()
+    )
     assert world.gitlab.calls == {Endpoint.GRAPHQL: 1}
     assert world.calls == [("graphql", "ok")]
 

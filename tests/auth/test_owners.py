@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 from pydantic import SecretStr
 
+from auth.mandates import token_of_session
 from auth.model import Denied, Unavailable
-from auth.owners import Owner, WorkspaceOwners, token_of_session
+from auth.owners import Owner, WorkspaceOwners
 from auth.profiles import ProfileClient, fingerprint
 from auth.sessions import session_ref
 from gateway.demo.gitlab import Endpoint, Fault

@@ -23,7 +23,7 @@ from auth.login import Login
 from auth.model import GitLabFault, Grant, Ownership, Tokens, User, Visibility, WorkspacePort, WorkspaceRecord
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, session_ref
-from auth.starting import Starter
+from auth.wishes import Wishes
 from config.settings import AuthSettings, HttpSettings, RoutingSettings, SessionSettings, Settings, VisibilitySettings
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
@@ -32,6 +32,7 @@ from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
 from gateway.log import open_log
 from gateway.metrics import Metrics
+from gateway.waking import Waker
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Batch, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState
 from routing.table import RouteTable
@@ -308,8 +309,9 @@ async def open_world(
             grants=grants,
             sessions=sessions,
             cookies=cookies,
+            login=login,
             portal=Origin("portal", "/nonexistent/portal", 0),
-            starter=Starter(gitlab, login, sessions),
+            waker=Waker(Wishes(gitlab), metrics, open_log("info", log)),
         )
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         stack.callback(listener.close)

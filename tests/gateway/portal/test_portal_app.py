@@ -25,7 +25,7 @@ from auth.owners import WorkspaceOwners
 from auth.profiles import ProfileClient
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, session_ref
-from auth.starting import Starter
+from auth.wishes import Wishes
 from config.settings import AuthSettings, SessionSettings, Settings, SshSettings, VisibilitySettings
 from gateway.demo.gitlab import Endpoint, Fault, StandInGitLab
 from gateway.demo.gitlab_model import GitLabUser
@@ -34,6 +34,7 @@ from gateway.log import open_log
 from gateway.metrics import Metrics
 from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
+from gateway.waking import Waker
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Batch, Relisted, ServicePort, WorkspaceService
 from routing.table import RouteTable
@@ -189,7 +190,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
                 access=AccessPolicy(client, VisibilitySettings()),
                 owners=WorkspaceOwners(client, ProfileClient(client.calls, clock), SecretStr("")),
                 directory=table,
-                starter=Starter(client, login, sessions),
+                waker=Waker(Wishes(client), Metrics(), open_log("debug", log)),
                 visibility=RouteFileVisibility(tmp_path / "routes.yaml", lambda: None),
                 metrics=Metrics(),
                 log=open_log("debug", log),
