@@ -65,6 +65,10 @@ class RedisSessions(SessionStore):
         self._ended: TTLCache[str, bool] = TTLCache(ENDED_MAX, GRANT_LIFETIME, timer=clock)
         self._observers: list[Callable[[], None]] = []
         self._closing = asyncio.Event()
+        self.is_listening = False
+        """Whether sign-outs at other gateways are heard of."""
+        self.failures = 0
+        """Questions that Redis did not answer."""
 
     def __repr__(self) -> str:
         return "<RedisSessions>"
@@ -73,7 +77,7 @@ class RedisSessions(SessionStore):
         now = self._clock()
         session = Session(SecretStr(secrets.token_urlsafe(32)), user, tokens, now, now, browser)
         ref = session_ref(session.id)
-        with _translated():
+        with self._translated():
             for sibling in await self._siblings(browser):
                 other = await self._load(sibling)
                 if other is not None and other.user.id != user.id:
@@ -85,7 +89,7 @@ class RedisSessions(SessionStore):
         return session
 
     async def get(self, ref: str) -> Session | None:
-        with _translated():
+        with self._translated():
             session, now = await self._load(ref), self._clock()
             if session is None:
                 return None
@@ -97,23 +101,23 @@ class RedisSessions(SessionStore):
             return session
 
     async def put_tokens(self, ref: str, tokens: Tokens) -> None:
-        with _translated():
+        with self._translated():
             await self._touch(ref, "tokens", self._seal_tokens(tokens))
 
     async def end(self, ref: str) -> None:
-        with _translated():
+        with self._translated():
             session = await self._load(ref)
             if session is not None:
                 await self._end(await self._siblings(session.browser) or (ref,), session.browser)
 
     async def end_all(self, user_id: int) -> None:
-        with _translated():
+        with self._translated():
             for session in await self._sessions_of(user_id):
                 await self._end((session_ref(session.id),), session.browser)
 
     async def use_once(self, key: str, ttl: float) -> bool:
         name = _key("used", hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest())
-        with _translated():
+        with self._translated():
             return await self._redis.set(name, b"1", nx=True, px=max(1, int(ttl * 1000))) is True
 
     def is_ended(self, ref: str) -> bool:
@@ -130,6 +134,7 @@ class RedisSessions(SessionStore):
         while not self._closing.is_set():
             with suppress(RedisError, OSError):
                 await self._listen()
+            self.is_listening = False
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), RECONNECT_SECONDS)
 
@@ -142,6 +147,7 @@ class RedisSessions(SessionStore):
             await channel.subscribe(PREFIX + "ended")
             since = self._clock() - GRANT_LIFETIME
             self._note_ended(cast(list[bytes], await self._redis.zrangebyscore(PREFIX + "ended", since, "+inf")))
+            self.is_listening = True
             while not self._closing.is_set():
                 message = await channel.get_message(timeout=ANSWER_SECONDS / 2)
                 if message is not None:
@@ -154,6 +160,15 @@ class RedisSessions(SessionStore):
             for observer in self._observers:
                 observer()
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Whatever Redis or the network says becomes one fault, without a word of what was asked."""
+        try:
+            yield
+        except (RedisError, OSError) as exc:  # of which a TimeoutError is one
+            self.failures += 1
+            raise SessionsUnavailable(f"the session store did not answer: {type(exc).__name__}") from exc
+
     @property
     def _idle(self) -> float:
         return self._settings.idle_timeout
@@ -161,7 +176,7 @@ class RedisSessions(SessionStore):
     @asynccontextmanager
     async def _lock(self, ref: str) -> AsyncIterator[None]:
         lock = self._redis.lock(_key("refreshing", ref), timeout=REFRESH_SECONDS, blocking_timeout=REFRESH_SECONDS)
-        with _translated():
+        with self._translated():
             if not await lock.acquire():
                 raise SessionsUnavailable("another gateway has been refreshing this session for too long")
         try:
@@ -262,15 +277,6 @@ async def open_redis_sessions(
         finally:
             store.stop_listening()
             listening.cancel()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Whatever Redis or the network says becomes one fault, without a word of what was asked."""
-    try:
-        yield
-    except (RedisError, OSError) as exc:  # of which a TimeoutError is one
-        raise SessionsUnavailable(f"the session store did not answer: {type(exc).__name__}") from exc
 
 
 def _key(kind: str, name: str) -> str:

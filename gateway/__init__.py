@@ -14,3 +14,5 @@ Routes: `route_source` opens the source that the settings name, `routes_file` (w
 of it, whose metrics `totals` adds up. Commands: `check`, `ports_command` and `ssh_config_command` (both by
 `portal_calls`). `source` says what an address is counted as, and `names` where .localhost leads.
 """
+
+__version__ = "0.1.0"

@@ -60,6 +60,7 @@ class Gateway:
         self._parts = AsyncExitStack()
         self._is_open = False
         self.metrics = Metrics()
+        self.metrics.ready.set_function(lambda: self.is_ready)
         self.table = RouteTable()
         self.http: HttpDoor | None = None
         self.ssh: SshDoor | None = None
@@ -161,7 +162,7 @@ class Gateway:
     ) -> HttpDoor:
         settings = self._settings
         sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
-        sessions = await stack.enter_async_context(open_sessions(settings.sessions, sealer, self._clock))
+        sessions = await stack.enter_async_context(open_sessions(settings.sessions, sealer, self._clock, self.metrics))
         login = Login(settings.auth, gitlab, sealer, sessions, self._clock)
         grants, cookies = Grants(sealer, self._clock), Cookies(secure=settings.auth.protocol == "https")
         portal = PortalParts(
@@ -193,11 +194,13 @@ class Gateway:
             login=login,
             portal=Origin("portal", str(socket), 0),
             waker=waker,
+            metrics=self.metrics,
             clock=self._clock,
         )
         recorder = Recorder(self.metrics, self._log)
         tls = self._open_tls()
         if tls is not None:
+            self.metrics.certificate_expiry.labels("tls").set_function(lambda: tls.expires)
             await stack.enter_async_context(running(tls.follow(self._log)))
         door = HttpDoor(
             settings.http, gate, recorder, scheme=settings.auth.protocol, sockets=self._listeners.http, tls=tls

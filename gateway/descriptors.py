@@ -6,6 +6,7 @@ The kernel gives out the lowest free number, so the number of a new descriptor t
 import errno
 import os
 import resource
+from pathlib import Path
 
 RESERVE = 64  # for probes, scrapes, GitLab, Redis, a log and files that are read again; visitors never get these
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE))  # this process has no more, or the whole machine
@@ -15,6 +16,12 @@ def raise_limit() -> None:
     """Take as many as the operator allows (the hard limit); a soft limit of 1024 is for programs of the past."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def find_used_ratio() -> float:
+    """The share of its descriptors that this process has open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()) / soft
 
 
 def find_ceiling() -> int:

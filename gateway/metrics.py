@@ -4,15 +4,27 @@ Labels are bounded: never a user, a workspace, an address or a host. Names keep 
 (https://prometheus.io/docs/practices/naming/): base units, and `_total` behind what only ever grows.
 """
 
+import platform
+from importlib.metadata import version
+
 from prometheus_client import generate_latest
 
+from gateway import __version__
 from gateway.catalogue import Catalogue, Fold
+from gateway.descriptors import find_used_ratio
 
 # Upper ends of buckets: from an answer of the gateway itself to a download, and from a cached verdict to the grace.
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600)
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _WAKE_SECONDS = (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600)  # a pod takes seconds, or minutes with its image
 _LOGIN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+_BUILD = {
+    "version": __version__,
+    "python": platform.python_version(),
+    "asyncssh": version("asyncssh"),
+    "httptools": version("httptools"),
+}
 
 
 class Metrics:
@@ -35,6 +47,20 @@ class Metrics:
         made = self.catalogue
         self.loop_lag = made.histogram("loop_lag_seconds", "How late the event loop wakes up.", _LAG_SECONDS)
         self.tasks = made.gauge("tasks", "Tasks of the event loop: without clients it is the same again and again.")
+        self.ready = made.gauge("ready", "1 while traffic should come here, as /readyz says.", fold=Fold.MIN)
+        self.workers = made.gauge("workers", "Worker processes, where there are several.", "state")
+        self.worker_deaths = made.counter("worker_deaths", "Workers that ended unasked and were replaced.")
+        self.certificate_expiry = made.gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate in use expires: tls of the HTTP door, ssh_host of host keys.",
+            "certificate",
+            fold=Fold.MIN,
+        )
+        self.descriptors = made.gauge(
+            "descriptors_used_ratio", "Open descriptors of those that the fullest process may have.", fold=Fold.MAX
+        )
+        self.descriptors.set_function(find_used_ratio)
+        made.gauge("build_info", "1, with the versions of what runs.", *_BUILD, fold=Fold.MAX).labels(**_BUILD).set(1)
         made.process()
 
     def _describe_http(self) -> None:
@@ -49,6 +75,21 @@ class Metrics:
         self.http_turned_away = made.counters("http_turned_away", "Clients for whom there was no room.", "code")
         self.http_revoked = made.counter("http_revoked", "Requests and tunnels closed because a right was lost.")
         self.http_bytes = made.counters("http_bytes", "Body and tunnel bytes relayed.", "direction")
+        self.http_crashes = made.counter("http_crashes", "Requests that met a fault of the gateway's own.")
+        self.http_grant_memory = made.counters(
+            "http_grant_memory", "Requests with a grant that was remembered (hit), or looked at (miss).", "result"
+        )
+        self.http_token_memory = made.counters(
+            "http_token_memory", "Tokens of programs whose verdict was known (hit), or asked for (miss).", "result"
+        )
+        self.http_grant_renewals = made.counters(
+            "http_grant_renewals", "Grants past half their life that GitLab was asked about.", "result"
+        )
+        self.http_upstream_connections = made.gauge(
+            "http_upstream_connections", "Connections to workspaces and the portal; a tunnel's is busy.", "state"
+        )
+        self.http_upstream_reuses = made.counter("http_upstream_reuses", "Requests sent on a kept connection.")
+        self.http_upstream_dials = made.counters("http_upstream_dials", "New connections tried.", "result")
         self.upstream_failures = made.counters("http_upstream_failures", "Workspaces that did not answer.", "reason")
 
     def _describe_entry(self) -> None:
@@ -58,6 +99,12 @@ class Metrics:
         self.wakes = made.counters("wakes", "Owners who wanted a stopped workspace to run.", "way", "result")
         self.wake_seconds = made.histograms(
             "wake_seconds", "From asking GitLab for a start to its owner being in.", _WAKE_SECONDS, "way"
+        )
+        self.session_store_up = made.gauge(
+            "session_store_up", "1 while sign-outs of other gateways are heard of.", "store", fold=Fold.MIN
+        )
+        self.session_store_failures = made.counters(
+            "session_store_failures", "Questions that the session store did not answer.", "store"
         )
         self.gitlab_calls = made.counters("gitlab_calls", "Calls to GitLab.", "endpoint", "result")
         self.gitlab_seconds = made.histograms(
@@ -95,6 +142,7 @@ class Metrics:
         self.ssh_bans = made.counter("ssh_bans", "Addresses that were banned.")
         self.ssh_banned = made.gauge("ssh_banned_sources", "Addresses that are banned now.")
         self.ssh_disconnects = made.counters("ssh_disconnects", "Ends of open connections.", "code", "side")
+        self.ssh_ended = made.counters("ssh_ended", "Open connections that the gateway ended.", "reason")
         self.ssh_ciphers = made.counters("ssh_ciphers", "Ciphers of clients that logged in.", "alg")
         self.ssh_dial_failures = made.counters("ssh_pod_dial_failures", "Workspaces without a usable sshd.", "reason")
         self.ssh_dial_seconds = made.histogram(

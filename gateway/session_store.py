@@ -7,11 +7,12 @@ from auth.seal import Sealer
 from auth.sessions import MemorySessions, SessionStore
 from config.settings import SessionSettings
 from gateway.extras import needs_extra
+from gateway.metrics import Metrics
 
 
 @asynccontextmanager
 async def open_sessions(
-    settings: SessionSettings, sealer: Sealer, clock: Callable[[], float]
+    settings: SessionSettings, sealer: Sealer, clock: Callable[[], float], metrics: Metrics
 ) -> AsyncIterator[SessionStore]:
     """The store that the settings name. A Redis need not be reachable yet.
 
@@ -26,4 +27,6 @@ async def open_sessions(
         from auth.redis_sessions import open_redis_sessions  # noqa: PLC0415 - see above
 
     async with open_redis_sessions(settings, sealer, clock) as sessions:
+        metrics.session_store_up.labels("redis").set_function(lambda: sessions.is_listening)
+        metrics.session_store_failures.set_function(lambda: sessions.failures, "redis")
         yield sessions

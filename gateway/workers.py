@@ -57,6 +57,9 @@ class Supervisor:
         """Of this process, which serves nobody but scrapes."""
         self._totals = Totals(self._metrics.catalogue.described)
         self._slots: list[_Slot] = []
+        self._metrics.ready.set_function(self._is_ready)
+        self._metrics.workers.labels("ready").set_function(lambda: sum(slot.is_ready for slot in self._slots))
+        self._metrics.workers.labels("starting").set_function(lambda: sum(not slot.is_ready for slot in self._slots))
         self._is_draining = False
 
     def __repr__(self) -> str:
@@ -120,6 +123,7 @@ class Supervisor:
                 return
             if not ever_ready:
                 raise WorkerFailed(f"worker {slot.number} ended with status {status} before it was ready")
+            self._metrics.worker_deaths.inc()
             self._log.warning("worker.died", worker=slot.number, status=status)
             if loop.time() - started < RESPAWN_SECONDS:
                 await asyncio.sleep(RESPAWN_SECONDS)

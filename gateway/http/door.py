@@ -54,7 +54,7 @@ class HttpDoor:
         self._tunnels: Registry[Tunnel] = Registry()
         ceiling, trusted = find_ceiling(), TrustedProxies(settings.trusted_proxies)
         outbox = Outbox()
-        self._pool = Pool(settings, ceiling, outbox)
+        self._pool = Pool(settings, ceiling, outbox, recorder.metrics)
         self._crowd = Crowd(settings, trusted, ceiling)
         self._tasks = asyncio.TaskGroup()
         self._is_draining = False

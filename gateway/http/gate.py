@@ -32,10 +32,13 @@ from gateway.http.starting import FOLLOW, START, StartPages
 from gateway.http.streams import Streams
 from gateway.http.token_gate import TOKEN, TokenGate
 from gateway.http.upstream import Origin
+from gateway.metrics import Metrics
 from gateway.waking import Waker
 from routing.hostname import is_within
 from routing.model import Route
 from routing.table import RouteTable
+
+_RENEWAL = {Grant: "renewed", Denied: "denied", Unavailable: "unavailable"}
 
 
 class Gate:
@@ -54,6 +57,7 @@ class Gate:
         login: Login,
         portal: Origin,
         waker: Waker,
+        metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._portal_host = settings.auth.portal_host
@@ -80,8 +84,9 @@ class Gate:
         self.start_pages = StartPages(
             self._rights, self._entrance, self._origins, waker, partial(mandate_of_session, login, sessions)
         )
-        self._tokens = TokenGate(self._rights, programs)
-        self._recall = Recall(clock)
+        self._tokens = TokenGate(self._rights, programs, metrics)
+        self._recall = Recall(clock, metrics)
+        self._renewals = metrics.http_grant_renewals
         self.rounds = Rounds(settings.auth.portal_host)
         self.streams = Streams(self._rights, clock)
         for source in (table, sessions, keeper):
@@ -132,6 +137,7 @@ class Gate:
         answer = await self._rights.recheck(forward_to(head, route, grant))
         if self._table.get_route(head.host) != route:
             return self.decide(head)  # it changed while we asked
+        self._renewals.labels(_RENEWAL[type(answer)]).inc()
         match answer:
             case Grant() as fresh:
                 return forward_to(head, route, fresh, (self._entrance.grant_cookie(fresh),))

@@ -12,6 +12,7 @@ from config.settings import HttpSettings
 from gateway.descriptors import EXHAUSTED, has_room
 from gateway.http.outbox import Outbox
 from gateway.http.upstream import Origin, UpstreamConnection
+from gateway.metrics import Metrics
 
 _HINT_MARGIN = 1  # seconds; a request that leaves when the server's time is nearly up would meet a closed door
 
@@ -39,7 +40,7 @@ class DialError(Exception):
 class Pool:
     """Idle upstream connections, newest first, and the way to new ones."""
 
-    def __init__(self, settings: HttpSettings, ceiling: int, outbox: Outbox) -> None:
+    def __init__(self, settings: HttpSettings, ceiling: int, outbox: Outbox, metrics: Metrics) -> None:
         """`ceiling` is the number from which on a descriptor is not for connections of visitors."""
         self.settings = settings
         self._ceiling = ceiling
@@ -48,9 +49,16 @@ class Pool:
         """Connections by owner, idle ones and those that became tunnels too."""
         self._idle: dict[Origin, dict[UpstreamConnection, float]] = {}
         """Until when each may wait; in the order in which they began to."""
+        self._reuses, self._dials = metrics.http_upstream_reuses, metrics.http_upstream_dials
+        metrics.http_upstream_connections.labels("idle").set_function(lambda: self._idle_count)
+        metrics.http_upstream_connections.labels("busy").set_function(lambda: self._open.total() - self._idle_count)
 
     def __repr__(self) -> str:
-        return f"<Pool idle={sum(map(len, self._idle.values()))} origins={len(self._idle)}>"
+        return f"<Pool idle={self._idle_count} origins={len(self._idle)}>"
+
+    @property
+    def _idle_count(self) -> int:
+        return sum(map(len, self._idle.values()))
 
     def take(self, origin: Origin, now: float) -> UpstreamConnection | None:
         """An idle connection that still looks alive."""
@@ -58,6 +66,7 @@ class Pool:
         while idle:
             connection, until = idle.popitem()
             if connection.is_idle and now < until:
+                self._reuses.value += 1
                 return connection
             connection.abort()
         return None
@@ -76,9 +85,12 @@ class Pool:
         self._open[origin.owner] += 1
         try:
             connection = await self._connect(origin)
-        except BaseException:
+        except BaseException as exc:
             self.leave(origin)
+            if isinstance(exc, DialError):
+                self._dials.labels(exc.failure.value).inc()
             raise
+        self._dials.labels("ok").inc()
         connection.is_counted = True
         return connection
 

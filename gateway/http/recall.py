@@ -11,6 +11,7 @@ from gateway.http.decision import Forward
 from gateway.http.entrance import RESERVED
 from gateway.http.headers import RequestHead
 from gateway.http.token_gate import TOKEN
+from gateway.metrics import Metrics
 
 HELD_MAX = 10_000  # browsers times hosts, about 2 KiB each; when it is full it starts again from nothing
 _SAFE = frozenset((b"GET", b"HEAD"))
@@ -19,8 +20,10 @@ _SAFE = frozenset((b"GET", b"HEAD"))
 class Recall:
     """Remembers who was let in where."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], metrics: Metrics) -> None:
         self._clock = clock
+        self._hits = metrics.http_grant_memory.labels("hit")
+        self._misses = metrics.http_grant_memory.labels("miss")
         self._held: dict[tuple[str, bytes], tuple[Forward, float]] = {}
 
     def __len__(self) -> int:
@@ -31,6 +34,7 @@ class Recall:
         held = self._held.get((head.host, head.get(b"cookie")))
         if held is None or not _is_plain(head) or self._clock() >= held[1]:
             return None
+        self._hits.value += 1
         return held[0]
 
     def put(self, head: RequestHead, forward: Forward) -> None:
@@ -38,6 +42,7 @@ class Recall:
         grant = forward.grant
         if grant is None or not _is_plain(head):
             return
+        self._misses.value += 1
         if len(self._held) >= HELD_MAX:
             self._held.clear()
         self._held[head.host, head.get(b"cookie")] = (forward, grant.due)

@@ -5,6 +5,7 @@ Queries, cookies and tokens never come here; a path is cut, and JSON escapes wha
 
 import time
 from functools import lru_cache
+from http import HTTPStatus
 from json.encoder import encode_basestring_ascii
 
 from gateway.http.decision import Forward
@@ -15,6 +16,7 @@ from gateway.tally import Buckets, Count
 
 REVOKED = "revoked"
 """The code of an exchange or tunnel that was closed because its visitor lost the right to be there."""
+_KNOWN_STATUSES = frozenset((*HTTPStatus, 499))  # 499: a client that left before its answer
 _PATH_MAX = 1024  # characters of a path in the log: enough to recognise it, too few to flood the log
 
 
@@ -109,6 +111,7 @@ class Recorder:
 
     def crashed(self, request_id: str) -> None:
         """A fault of ours; called while the exception is being handled."""
+        self.metrics.http_crashes.inc()
         self._log.exception("http.crashed", request_id=request_id)
 
     def _count_revoked(self, code: str) -> None:
@@ -116,7 +119,7 @@ class Recorder:
             self.metrics.http_revoked.inc()
 
     def _open_answered(self, to: str, status: int) -> tuple[Count, Buckets]:
-        counted = self.metrics.http_requests.labels(to, str(status)), self.metrics.http_seconds.labels(to)
+        counted = self.metrics.http_requests.labels(to, _status_text(status)), self.metrics.http_seconds.labels(to)
         self._answered[to, status] = counted
         return counted
 
@@ -128,6 +131,11 @@ class Recorder:
             self._second = second
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._second_text}.{int((now - second) * 1_000_000):06d}Z"
+
+
+def _status_text(status: int) -> str:
+    """A status that means something, or the class of one that a workspace made up, as there might be hundreds."""
+    return str(status) if status in _KNOWN_STATUSES else f"{status // 100}xx"
 
 
 @lru_cache(maxsize=4096)  # who is here now

@@ -9,6 +9,8 @@ import ssl
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from cryptography.x509 import load_pem_x509_certificate
+
 from gateway.log import Log
 from gateway.watch import FileWatch
 from routing.hostname import InvalidHost, parse_host
@@ -31,6 +33,8 @@ class DoorTls:
         self._key = key
         self._watch = FileWatch(certificate, key)
         self._names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
+        self.expires = 0.0
+        """Unix time at which the certificate ends that new connections get."""
         self.context = self._latest = self._load()
         self.context.sni_callback = self._greet
 
@@ -64,6 +68,7 @@ class DoorTls:
             context.load_cert_chain(self._certificate, self._key, password="")  # instead of asking for one
         except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
             raise TlsUnusable(f"{self._certificate} and {self._key}: {_why(exc)}") from exc
+        self.expires = load_pem_x509_certificate(self._certificate.read_bytes()).not_valid_after_utc.timestamp()
         return context
 
     def _greet(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _context: ssl.SSLContext) -> None:

@@ -15,6 +15,7 @@ from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
 from gateway.http.headers import RequestHead
 from gateway.http.rights import Rights, forward_to
 from gateway.http.siblings import Sibling
+from gateway.metrics import Metrics
 from routing.model import Route
 
 TOKEN = b"x-workspaces-token"
@@ -23,7 +24,8 @@ TOKEN = b"x-workspaces-token"
 class TokenGate:
     """Decides for requests with a token."""
 
-    def __init__(self, rights: Rights, programs: Programs) -> None:
+    def __init__(self, rights: Rights, programs: Programs, metrics: Metrics) -> None:
+        self._memory = metrics.http_token_memory
         self._rights = rights
         self._programs = programs
 
@@ -35,6 +37,7 @@ class TokenGate:
         if self._rights.level(route) is Visibility.PUBLIC:
             return _forward(head, route, sibling)
         verdict = self._programs.get_verdict(token, route.workspace.uid, route)
+        self._memory.labels("miss" if verdict is None else "hit").inc()
         if verdict is None:
             return Ask(lambda: self._ask(head, route, sibling, token))
         return self._follow(verdict, head, route, sibling, token)

@@ -4,7 +4,8 @@ Nothing here ever shows what a key consists of.
 """
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import asyncssh
@@ -15,6 +16,7 @@ from config.settings import SshSettings
 
 _REQUEST_SUCCESS, _REQUEST_FAILURE = bytes((81,)), bytes((82,))  # RFC 4254 section 4
 _RSA = b"ssh-rsa"
+_FOREVER = 2**64 - 1  # OpenSSH's PROTOCOL.certkeys
 
 HostKey = asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]
 """A key, alone or with a certificate of it."""
@@ -83,14 +85,30 @@ def _parse_certificate(text: str, path: Path) -> SSHOpenSSHCertificate:
     return certificate
 
 
+def find_expiry(keys: Sequence[HostKey]) -> float:
+    """The Unix time at which the first of the certificates expires; infinity where none ever does."""
+    certificates = [key[1] for key in keys if isinstance(key, tuple)]
+    ends = [_read_terms(certificate)[1] for certificate in certificates]
+    return min((end for end in ends if end != _FOREVER), default=math.inf)
+
+
 def _is_for_hosts(certificate: SSHOpenSSHCertificate) -> bool:
     """Also where it has expired: as with sshd, that is for clients to complain about, who then look at the key."""
+    return _read_terms(certificate)[0] == CERT_TYPE_HOST
+
+
+def _read_terms(certificate: asyncssh.SSHCertificate) -> tuple[int, int]:
+    """What kind of certificate it is, and until when it is valid."""
     packet = SSHPacket(certificate.public_data)  # its form is in OpenSSH's PROTOCOL.certkeys
     fields = 1 if b"ed25519" in packet.get_string() else 2  # of the public key, after a nonce
     for _ in range(1 + fields):
         packet.get_string()
     packet.get_uint64()  # the serial number
-    return packet.get_uint32() == CERT_TYPE_HOST
+    kind = packet.get_uint32()
+    packet.get_string()  # the key id
+    packet.get_string()  # the principals
+    packet.get_uint64()  # since when
+    return kind, packet.get_uint64()
 
 
 def prove_host_keys(

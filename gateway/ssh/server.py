@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +22,7 @@ from gateway.ssh.bans import Bans
 from gateway.ssh.connection import Connection, WorkspaceDirectory
 from gateway.ssh.crowd import Crowd, Full
 from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
-from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
+from gateway.ssh.host_keys import HostKey, HostKeyUnreadable, find_expiry, load_host_keys
 from gateway.ssh.idle import CLOSED_IDLE, CLOSED_OLD, describe, wait_idle
 from gateway.ssh.internals.ends import ClientLeg
 from gateway.ssh.keys import KeyAccess, Owners
@@ -69,7 +70,7 @@ class SshDoor:
         self._watches: dict[Connection, asyncio.Task[None]] = {}
         self._key_files = FileWatch(*settings.host_key_files, *settings.host_certificate_files, *settings.user_ca_files)
         self._key_files.mark()
-        self._options = client_leg_options(settings, load_host_keys(settings))
+        self._serve_with(load_host_keys(settings))
         self._sockets = sockets
         self._listeners: list[asyncio.Server] = []
         self._bans = Bans(settings)
@@ -135,7 +136,7 @@ class SshDoor:
     async def aclose(self) -> None:
         self.stop_accepting()
         for connection in list(self._connections):
-            connection.disconnect(asyncssh.DISC_BY_APPLICATION, RESTARTING)
+            self._end(connection, "closing", RESTARTING)
         try:
             async with asyncio.timeout(limits.CLOSE_GRACE):
                 await self._is_empty.wait()
@@ -147,7 +148,7 @@ class SshDoor:
     def close_workspace(self, uid: str) -> None:
         """Ends the connections of one workspace, those still logging in included."""
         for connection in [each for each in self._connections if each.workspace_uid == uid]:
-            connection.disconnect(asyncssh.DISC_BY_APPLICATION, GONE)
+            self._end(connection, "workspace_gone", GONE)
 
     def _enter(self, peer: Peer) -> ClientLeg | bytes:
         if self._bans.is_banned(peer.address):
@@ -189,8 +190,16 @@ class SshDoor:
         except HostKeyUnreadable as fault:
             self._log.error("ssh.host_keys_unreadable", error=str(fault))
         else:
-            self._options = client_leg_options(self._settings, keys)
+            self._serve_with(keys)
             self._log.info("ssh.host_keys_loaded", keys=len(keys))
+
+    def _serve_with(self, keys: list[HostKey]) -> None:
+        self._options = client_leg_options(self._settings, keys)
+        expiry = find_expiry(keys)
+        if expiry < inf:
+            self._metrics.certificate_expiry.labels("ssh_host").set(expiry)
+        else:
+            self._metrics.certificate_expiry.remove("ssh_host")
 
     def _load_authorities(self) -> None:
         if self._keys is None:
@@ -222,15 +231,19 @@ class SshDoor:
 
     async def _end_when_withdrawn(self, connection: Connection, entry: Entry) -> None:
         await self._recheck.wait_withdrawn(entry)
-        connection.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, WITHDRAWN)
+        self._end(connection, "withdrawn", WITHDRAWN, asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE)
 
     async def _end_when_idle(self, connection: Connection, seconds: float) -> None:
         await wait_idle(lambda: connection.working_bytes, seconds)
-        connection.disconnect(asyncssh.DISC_BY_APPLICATION, CLOSED_IDLE.format(describe(seconds)))
+        self._end(connection, "idle", CLOSED_IDLE.format(describe(seconds)))
 
     async def _end_after(self, connection: Connection, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        connection.disconnect(asyncssh.DISC_BY_APPLICATION, CLOSED_OLD.format(describe(seconds)))
+        self._end(connection, "old", CLOSED_OLD.format(describe(seconds)))
+
+    def _end(self, connection: Connection, reason: str, text: str, code: int = asyncssh.DISC_BY_APPLICATION) -> None:
+        self._metrics.ssh_ended.labels(reason).inc()
+        connection.disconnect(code, text)
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -66,6 +66,9 @@ async def test_metrics_add_up_over_the_workers(ssh_only: Setup) -> None:
         writers = [await connect(ssh_only) for _ in range(CLIENTS)]
         assert await metric(ssh_only, "ssh_connections") == CLIENTS
         assert await metric(ssh_only, "workspaces") == 1
+        assert await metric(ssh_only, "build_info") == 1
+        assert await metric(ssh_only, "ready") == 1
+        assert await metric(ssh_only, "workers") == 2
         for writer in writers:
             writer.close()
 
@@ -82,6 +85,7 @@ async def test_a_killed_worker_is_replaced_and_nobody_is_turned_away(ssh_only: S
         assert len(children) == 2
         assert (died["worker"], started["worker"]) == (0, 0)
         assert await metric(ssh_only, "ssh_connections") == CLIENTS
+        assert await metric(ssh_only, "worker_deaths_total") == 1
         for writer in writers:
             writer.close()
 

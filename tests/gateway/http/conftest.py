@@ -312,6 +312,7 @@ async def open_world(
             login=login,
             portal=Origin("portal", "/nonexistent/portal", 0),
             waker=Waker(Wishes(gitlab), metrics, open_log("info", log)),
+            metrics=metrics,
         )
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         stack.callback(listener.close)

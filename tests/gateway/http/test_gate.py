@@ -292,6 +292,7 @@ async def test_due_grant_is_renewed(closed: World, workspace: Workspace) -> None
     assert [got.body for got in answers] == [b"ok"] * 3
     assert closed.gitlab.asked <= 2  # an internal port takes two questions
     assert len(workspace.requests) == 3
+    assert closed.metric("http_grant_renewals_total", result="renewed") == 3
 
 
 async def test_due_grant_lives_on_while_gitlab_is_silent(closed: World) -> None:
@@ -302,6 +303,7 @@ async def test_due_grant_lives_on_while_gitlab_is_silent(closed: World) -> None:
 
     assert got.body == b"ok"
     assert not got.all(b"set-cookie")
+    assert closed.metric("http_grant_renewals_total", result="unavailable") == 1
 
 
 async def test_due_grant_that_gitlab_refuses_is_none(closed: World, workspace: Workspace) -> None:
@@ -312,6 +314,7 @@ async def test_due_grant_that_gitlab_refuses_is_none(closed: World, workspace: W
 
     assert got.status == 401
     assert not workspace.requests
+    assert closed.metric("http_grant_renewals_total", result="denied") == 1
 
 
 async def test_due_grant_that_is_refused_leaves_a_public_port_open(world: World, workspace: Workspace) -> None:

@@ -13,6 +13,7 @@ from gateway.http.headers import ResponseHead
 from gateway.http.outbox import Outbox
 from gateway.http.pool import DialError, DialFailure, Pool
 from gateway.http.upstream import Origin, UpstreamConnection
+from gateway.metrics import Metrics
 from tests.gateway.http.conftest import eventually, free_port, read_head
 
 
@@ -69,9 +70,15 @@ async def server() -> AsyncIterator[Listening]:
 
 
 @pytest.fixture
-def pool() -> Pool:
+def metrics() -> Metrics:
+    """What is counted."""
+    return Metrics()
+
+
+@pytest.fixture
+def pool(metrics: Metrics) -> Pool:
     """Room for two connections per origin, for ten seconds each."""
-    return Pool(HttpSettings(pool_size=2, pool_idle_timeout=10, connect_timeout=0.2), find_ceiling(), Outbox())
+    return Pool(HttpSettings(pool_size=2, pool_idle_timeout=10, connect_timeout=0.2), find_ceiling(), Outbox(), metrics)
 
 
 async def use(pool: Pool, origin: Origin, now: float = 0) -> UpstreamConnection:
@@ -230,3 +237,20 @@ async def test_hang_up_tells_whether_anything_was_said(pool: Pool, server: Liste
         with pytest.raises(ConnectionError) as error:
             await asking.ended
         assert error.value.args[1] is (said == b"")
+
+
+async def test_connections_are_counted_by_what_became_of_them(pool: Pool, server: Listening, metrics: Metrics) -> None:
+    """Kept, in use, taken again, dialled, and not to be had."""
+
+    def told(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"workspaces_gateway_http_upstream_{name}", labels)
+
+    first, _ = [await use(pool, origin(server)) for _ in range(2)]
+    pool.take(origin(server), 0)
+    with pytest.raises(DialError):
+        await pool.dial(Origin("apple", "127.0.0.1", free_port()))
+
+    assert (told("connections", state="idle"), told("connections", state="busy")) == (1, 1)
+    assert (told("dials_total", result="ok"), told("dials_total", result="refused")) == (2, 1)
+    assert told("reuses_total") == 1
+    first.abort()

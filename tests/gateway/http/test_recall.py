@@ -10,6 +10,7 @@ from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead, parse_request
 from gateway.http.recall import HELD_MAX, Recall
 from gateway.http.upstream import Origin
+from gateway.metrics import Metrics
 from tests.clock import Clock
 
 HOST = b"3000-apple.ws.example.dev"
@@ -32,9 +33,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def recall(clock: Callable[[], float]) -> Recall:
+def metrics() -> Metrics:
+    """What is counted."""
+    return Metrics()
+
+
+@pytest.fixture
+def recall(clock: Callable[[], float], metrics: Metrics) -> Recall:
     """What remembers one decision."""
-    recall = Recall(clock)
+    recall = Recall(clock, metrics)
     recall.put(request(), FORWARD)
     return recall
 
@@ -88,3 +95,13 @@ def test_memory_is_bounded(recall: Recall) -> None:
         recall.put(request(cookie=b"n=%d" % number), FORWARD)
 
     assert len(recall) <= HELD_MAX
+
+
+def test_it_is_counted_how_often_remembering_helped(recall: Recall, metrics: Metrics) -> None:
+    """Each decision that was made is one that could be remembered; what cannot be is neither."""
+    recall.get(request())
+    recall.get(request(b"/other"))
+    recall.get(request(method=b"POST"))
+
+    counted = metrics.http_grant_memory
+    assert (counted.labels("hit").value, counted.labels("miss").value) == (2, 1)

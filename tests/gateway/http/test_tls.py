@@ -5,6 +5,7 @@ import io
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def write(folder: Path, authority: trustme.CA) -> tuple[Path, Path]:
+def write(folder: Path, authority: trustme.CA, expires: datetime | None = None) -> tuple[Path, Path]:
     """A new certificate for the zone, in the files that the settings name."""
-    certificate = authority.issue_cert("*.ws.example.dev", "ws.example.dev")
+    certificate = authority.issue_cert("*.ws.example.dev", "ws.example.dev", not_after=expires)
     chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
     (folder / "tls.crt").write_bytes(chain)
     (folder / "tls.key").write_bytes(certificate.private_key_pem.bytes())
@@ -141,3 +142,10 @@ def test_an_unusable_key_names_both_files_and_shows_neither(
     assert str(key) in str(told.value)
     assert why in str(told.value)
     assert "hushhush" not in str(told.value)
+
+
+def test_it_is_known_when_the_certificate_ends(tmp_path: Path, authority: trustme.CA) -> None:
+    """The first of the file, which is the door's own."""
+    end = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+    assert DoorTls(*write(tmp_path, authority, end)).expires == end.timestamp()

@@ -193,3 +193,12 @@ async def test_the_editor_opens_to_its_owners_token_alone(private: Live) -> None
 
 def _anonymised(page: Page) -> tuple[list[str], bytes]:
     return sorted(page.headers), page.body.replace(page.headers["X-Request-Id"].encode(), b"-")
+
+
+async def test_questions_about_tokens_are_told_from_answers_that_were_known(private: Live) -> None:
+    """So that operators see what remembering spares GitLab."""
+    for _ in range(3):
+        await ask(private, private.token("ada"))
+
+    known = private.metric("http_token_memory_total", result="hit")
+    assert (known, private.metric("http_token_memory_total", result="miss")) == (2, 1)

@@ -1,6 +1,7 @@
 """Host keys survive what shells and Windows do to them; one that cannot be used is named and never shown."""
 
 import base64
+import math
 import re
 import subprocess
 import traceback
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
-from gateway.ssh.host_keys import HostKeyUnreadable, load_host_keys
+from gateway.ssh.host_keys import HostKeyUnreadable, find_expiry, load_host_keys
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, Bench
 
@@ -124,6 +125,7 @@ async def test_a_client_that_knows_only_the_authority_trusts_a_certified_key(
     by_key = await gateway.ssh("-v", "-o", "UpdateHostKeys=yes", "echo in")
 
     assert (by_certificate.out, by_key.out) == (b"in\n", b"in\n"), by_certificate.err
+    assert gateway.sample("certificate_expiry_timestamp_seconds", certificate="ssh_host") == 0  # it never does
     assert "-cert-v01@openssh.com" in by_certificate.err.partition("host key algorithm: ")[2].splitlines()[0]
     assert "bad signature" not in by_certificate.err + by_key.err
 
@@ -151,3 +153,18 @@ def test_an_expired_certificate_is_the_clients_to_judge(tmp_path: Path) -> None:
     path = certify(key, tmp_path / "old", authority, valid_after="-2h", valid_before="-1h")
 
     assert len(load_host_keys(SshSettings(host_key_files=(tmp_path / "key",), host_certificate_files=(path,)))) == 2
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
+def test_it_is_known_when_the_first_certificate_expires(tmp_path: Path, kind: str) -> None:
+    authority, key = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key(kind)
+    key.write_private_key(tmp_path / "key")
+    files = tuple(
+        certify(key, tmp_path / f"until-{end}", authority, principals=["gateway", "other"], **valid)
+        for end, valid in enumerate(({}, {"valid_before": 2_000_000_000}, {"valid_before": 2_100_000_000}))
+    )
+
+    assert find_expiry(load_host_keys(SshSettings(host_key_files=(tmp_path / "key",)))) == math.inf
+    for certificates, end in ((files[:1], math.inf), (files, 2_000_000_000)):
+        settings = SshSettings(host_key_files=(tmp_path / "key",), host_certificate_files=certificates)
+        assert find_expiry(load_host_keys(settings)) == end

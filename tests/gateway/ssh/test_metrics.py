@@ -57,6 +57,7 @@ async def test_the_gateways_own_ends_are_its_own(gateway: Gateway) -> None:
         await gateway.door.aclose()
 
     assert gateway.sample("ssh_disconnects_total", code="11", side="gateway") == 1
+    assert gateway.sample("ssh_ended_total", reason="closing") == 1
 
 
 @pytest.mark.parametrize("alg", KEX)
