@@ -4,7 +4,8 @@ The port is what decisions are made from. The client speaks GitLab's REST and Gr
 and is strict: an answer that is not as documented is GitLab being unavailable, never a yes.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -152,9 +153,11 @@ class GitLabClient(GitLab):
 
 
 @asynccontextmanager
-async def open_gitlab(settings: AuthSettings, observe: Observer) -> AsyncIterator[GitLabClient]:
+async def open_gitlab(
+    settings: AuthSettings, observe: Observer, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[GitLabClient]:
     """A client of the configured GitLab while the block runs. Opening it asks GitLab nothing."""
-    async with open_calls(settings, observe) as calls:
+    async with open_calls(settings, observe, clock) as calls:
         yield GitLabClient(calls)
 
 

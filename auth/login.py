@@ -6,6 +6,7 @@ browser that began it. So anonymous visitors cost nothing, and ten tabs can sign
 """
 
 import hashlib
+import re
 import secrets
 import time
 from collections import Counter
@@ -41,6 +42,8 @@ STATE_LIFETIME = 600  # s; as long as GitLab's authorization code
 REFRESH_MARGIN = 60  # s; so that a token handed out outlives the calls it is used for
 THEN_MAX = 5000  # characters; sealed into the state it still fits GitLab's nginx, which takes 8 KiB of request line
 _SCOPES_NEEDED = frozenset(SCOPES) - {"profile"}
+# RFC 6749, appendix A.11. Anybody can make one up, and what a GitLab fails over would count against it.
+_CODE = re.compile(r"[ -~]{1,1024}\Z")
 _ERROR_MAX = 64  # characters of an error code from a query in a log line
 
 
@@ -163,6 +166,8 @@ class Login:
             raise SignInFailed("the answer comes from another issuer")
         if not (code := answer.get("code", "")):
             raise SignInFailed("the answer has no code")
+        if not _CODE.match(code):
+            raise SignInFailed("the answer's code cannot be one")
         async with self._share.slot():  # anybody can begin a sign-in and come back with a made-up code
             return await self._oauth.exchange_code(code, sign_in.verifier)
 

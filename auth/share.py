@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from auth.model import GitLabUnavailable
 
-# Of `auth.calls.CONNECTIONS_MAX`, which is 50. A sign-in takes GitLab some 100 ms, so that ten at once are a hundred a
+# Of `auth.circuit.ROOM`, which is 50. A sign-in takes GitLab some 100 ms, so that ten at once are a hundred a
 # second: more than any town signs in with in the morning.
 SIGN_INS = 10
 PROGRAMS = 8  # tokens on ports that nobody knows yet

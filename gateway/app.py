@@ -232,4 +232,5 @@ class Gateway:
 
     def _observe_gitlab(self, endpoint: str, result: str, seconds: float) -> None:
         self.metrics.gitlab_calls.labels(endpoint, result).inc()
-        self.metrics.gitlab_seconds.labels(endpoint).add(seconds)
+        if result != "spared":
+            self.metrics.gitlab_seconds.labels(endpoint).add(seconds)

@@ -106,7 +106,9 @@ class Metrics:
         self.session_store_failures = made.counters(
             "session_store_failures", "Questions that the session store did not answer.", "store"
         )
-        self.gitlab_calls = made.counters("gitlab_calls", "Calls to GitLab.", "endpoint", "result")
+        self.gitlab_calls = made.counters(
+            "gitlab_calls", "Calls to GitLab; `spared` are those not made, as it fails.", "endpoint", "result"
+        )
         self.gitlab_seconds = made.histograms(
             "gitlab_call_seconds", "Duration of a call to GitLab.", _SECONDS, "endpoint"
         )

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth import share as module
-from auth.calls import CONNECTIONS_MAX
+from auth.circuit import ROOM
 from auth.model import GitLabUnavailable, Granted, Unavailable
 from auth.share import KNOWN_PROGRAMS, PORTAL_TOKENS, PROGRAMS, SIGN_INS, SSH_TOKENS, Share
 from auth.shared_access import SharedAccess
@@ -16,7 +16,7 @@ from tests.auth.conftest import World
 
 def test_all_strangers_together_leave_some_to_people_who_are_in() -> None:
     """Every fifth connection at least."""
-    assert SIGN_INS + PROGRAMS + KNOWN_PROGRAMS + PORTAL_TOKENS + SSH_TOKENS <= CONNECTIONS_MAX * 0.8
+    assert SIGN_INS + PROGRAMS + KNOWN_PROGRAMS + PORTAL_TOKENS + SSH_TOKENS <= ROOM * 0.8
 
 
 async def test_no_more_than_its_slots_are_taken_at_once() -> None:
