@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.gateway.http.conftest import OK, Scene, Stage, World, read_head, read_response, request
+from tests.gateway.http.conftest import OK, Scene, Stage, Workspace, World, read_head, read_response, request
 
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
@@ -344,3 +344,22 @@ async def test_keep_alive_time_of_a_workspace_is_kept_to(stage: Stage) -> None:
     outside.write(OK)
 
     assert (await read_response(stage.reader)).body == b"ok"
+
+
+async def test_made_up_statuses_are_counted_by_their_class(world: World) -> None:
+    """A workspace can answer with any number of three digits; that must not make hundreds of series."""
+    statuses = range(200, 1000)
+    await world.add(
+        Workspace(*(response(b"Content-Length: 0", start=b"HTTP/1.1 %d What" % status) for status in statuses))
+    )
+    reader, writer = await world.connect()
+    seen = set()
+    for _ in statuses:
+        writer.write(request())
+        seen.add((await read_response(reader)).status)
+    writer.close()
+
+    told = {sample.labels["status"] for family in world.metrics.http_requests.collect() for sample in family.samples}
+    assert seen == set(statuses)
+    assert {"200", "404", "2xx", "4xx", "9xx"} <= told
+    assert len(told) < 70  # what RFC 9110 and its successors name, and a few classes
