@@ -13,7 +13,7 @@ from gateway.check.command import run_check_command
 from gateway.extras import ExtraMissing
 from gateway.http.tls import TlsUnusable
 from gateway.listening import bind_listeners
-from gateway.log import open_log
+from gateway.log import Log, log_to
 from gateway.ports_command import run_ports
 from gateway.serving import serve
 from gateway.ssh.authorities import AuthorityUnreadable
@@ -82,12 +82,12 @@ def _serve(argv: Sequence[str]) -> int:
         return 0
     try:
         settings = load_settings(argv)
-        log = open_log(settings.log_level)
-        if settings.workers > 1:
-            uvloop.run(Supervisor(settings, argv, log).run())
-        else:
-            with bind_listeners(settings) as listeners:
-                uvloop.run(serve(settings, log, listeners, lambda: log.info("gateway.open")))
+        with log_to(sys.stdout, settings.log_level) as log:
+            if settings.workers > 1:
+                uvloop.run(Supervisor(settings, argv, log).run())
+            else:
+                with bind_listeners(settings) as listeners:
+                    uvloop.run(serve(settings, log, listeners, lambda: log.info("gateway.open")))
     except _FAULTS as exc:
         return _give_up(str(exc))
     except OSError as exc:
@@ -99,15 +99,16 @@ def _work(admin: str, link: str, http: str, ssh: str, *argv: str) -> int:
     """One of several workers; only a `Supervisor` starts it."""
     try:
         settings, inherited = load_settings(argv), inherit(admin, link, http, ssh)
-        uvloop.run(_serve_for_parent(settings, inherited))
+        with log_to(sys.stdout, settings.log_level) as log:
+            uvloop.run(_serve_for_parent(settings, log, inherited))
     except _FAULTS as exc:
         return _give_up(str(exc))
     return 0
 
 
-async def _serve_for_parent(settings: Settings, inherited: Inheritance) -> None:
+async def _serve_for_parent(settings: Settings, log: Log, inherited: Inheritance) -> None:
     inherited.follow_parent()
-    await serve(settings, open_log(settings.log_level), inherited.listeners, inherited.say_ready)
+    await serve(settings, log, inherited.listeners, inherited.say_ready)
 
 
 def _demo(argv: Sequence[str]) -> int:

@@ -218,6 +218,8 @@ class Gateway:
 
     async def _render_metrics(self) -> bytes:
         self.metrics.tasks.set(len(asyncio.all_tasks()))
+        for reason, lines in self._log.dropped.items():
+            self.metrics.log_dropped.labels(reason).value = lines
         return self.metrics.render()
 
     def _note_synced(self) -> None:

@@ -61,6 +61,7 @@ class Metrics:
         )
         self.descriptors.set_function(find_used_ratio)
         made.gauge("build_info", "1, with the versions of what runs.", *_BUILD, fold=Fold.MAX).labels(**_BUILD).set(1)
+        self.log_dropped = made.counters("log_lines_dropped", "Log lines that could not be written.", "reason")
         made.process()
 
     def _describe_http(self) -> None:

@@ -7,7 +7,7 @@ import sys
 from gateway.demo.check import report, run_check
 from gateway.demo.visit import World
 from gateway.demo.world import EDITOR_PORT, SITE_PORT, OpenWorld, Ports, free_ports, open_world
-from gateway.log import open_log
+from gateway.log import log_to
 
 
 async def run_demo(ports: Ports) -> None:
@@ -15,16 +15,18 @@ async def run_demo(ports: Ports) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    async with open_world(ports, open_log("warn", sys.stderr)) as world:
-        print(describe(world), flush=True)
-        await ended.wait()
-        print("\nStopping.", flush=True)
+    with log_to(sys.stderr, "warn") as log:
+        async with open_world(ports, log) as world:
+            print(describe(world), flush=True)
+            await ended.wait()
+            print("\nStopping.", flush=True)
 
 
 async def check_demo(*, as_json: bool) -> bool:
     """Start the demo on free ports and drive it; whether every step held."""
-    async with open_world(free_ports(), open_log("error", sys.stderr)) as world:
-        steps = await run_check(world.visit)
+    with log_to(sys.stderr, "error") as log:
+        async with open_world(free_ports(), log) as world:
+            steps = await run_check(world.visit)
     print(report(steps, as_json=as_json), flush=True)
     return all(step.ok for step in steps)
 

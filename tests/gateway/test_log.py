@@ -1,26 +1,15 @@
-"""Log lines."""
+"""The lines of the log."""
 
-import asyncio
-import contextlib
 import io
 import json
+import logging
 from pathlib import Path
 
 import pytest
 
-from gateway.log import open_log
-
-
-class Writes(io.StringIO):
-    """A stream that remembers what was written to it at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[str] = []
-
-    def write(self, text: str) -> int:
-        self.writes.append(text)
-        return len(text)
+from gateway.library_log import libraries_told
+from gateway.lines import LINE_MAX
+from gateway.log import log_to, open_log
 
 
 def test_an_event_is_one_json_line() -> None:
@@ -35,19 +24,18 @@ def test_an_event_is_one_json_line() -> None:
 
 
 @pytest.mark.parametrize(("level", "written"), [("debug", 2), ("info", 2), ("warn", 0), ("error", 0)])
-async def test_what_is_below_the_level_is_not_written(level: str, written: int) -> None:
+def test_what_is_below_the_level_is_not_written(level: str, written: int) -> None:
     """Nor are the lines of requests, which are of the level info."""
     stream = io.StringIO()
     log = open_log(level, stream).bind()
     log.info("some.event")
-    log.batch_line('{"event": "other"}')
-    await asyncio.sleep(0)
+    log.info_line('{"event": "other"}\n')
 
     assert len(stream.getvalue().splitlines()) == written
 
 
 @pytest.mark.parametrize("bound_first", [True, False])
-async def test_the_level_changes_for_every_logger(bound_first: bool) -> None:  # noqa: FBT001 - a parameter of pytest
+def test_the_level_changes_for_every_logger(bound_first: bool) -> None:  # noqa: FBT001 - a parameter of pytest
     """Also for those that were bound before, and both ways."""
     stream = io.StringIO()
     root = open_log("warn", stream)
@@ -55,13 +43,12 @@ async def test_the_level_changes_for_every_logger(bound_first: bool) -> None:  #
     root.set_level("debug")
     log = early if bound_first else root.bind()
     log.debug("one")
-    log.batch_line('{"event": "two"}')
+    log.info_line('{"event": "two"}\n')
     log.set_level("error")
     for write in (log.debug, log.info, log.warning, root.warning):
         write("none")
-    log.batch_line('{"event": "none"}')
+    log.info_line('{"event": "none"}\n')
     log.error("three")
-    await asyncio.sleep(0)
 
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["one", "two", "three"]
 
@@ -76,24 +63,68 @@ def test_a_level_belongs_to_one_log() -> None:
     assert stream.getvalue()
 
 
-async def test_lines_of_one_turn_are_written_together_and_in_order() -> None:
-    """A rare line takes those that wait along."""
-    stream = Writes()
-    log = open_log("info", stream).bind()
-    log.batch_line("1")
-    log.batch_line("2")
-    log.info("three")
-    log.batch_line("4")
-    await asyncio.sleep(0)
+@pytest.mark.parametrize("text", ["x" * 100_000, "\x1b" * 5000, "…" * 5000])
+def test_a_long_line_loses_the_middle_of_its_longest_text(text: str) -> None:
+    """One write takes it whole, so that lines of several workers do not mix; it stays JSON."""
+    stream = io.StringIO()
+    open_log("info", stream).info("some.event", path=f"begin{text}end", client="127.0.0.1")
 
-    assert [text.count("\n") for text in stream.writes] == [3, 1]
-    assert stream.writes[0].startswith("1\n2\n")
-    assert stream.writes[1] == "4\n"
+    line = stream.getvalue()
+    told = json.loads(line)
+    assert 1000 < len(line) <= LINE_MAX
+    assert told["path"].startswith("begin")
+    assert told["path"].endswith("end")
+    assert told["client"] == "127.0.0.1"
 
 
-def test_a_log_that_cannot_be_written_harms_nobody() -> None:
-    """The lines are lost, and what they told of goes on."""
-    with Path("/dev/full").open("w", buffering=1) as full:
-        open_log("info", full).info("some.event")
-        with contextlib.suppress(OSError):
-            full.close()
+def test_a_crash_is_told_without_its_text() -> None:
+    """Which may hold whatever was at hand."""
+    stream = io.StringIO()
+    log = open_log("info", stream)
+    nothing: dict[str, str] = {}
+    try:
+        nothing["glpat-secret"]
+    except KeyError:
+        log.exception("some.crash")
+
+    assert "glpat-secret" not in stream.getvalue()
+    assert json.loads(stream.getvalue())["crash"].startswith("KeyError in test_a_crash_is_told_without_its_text (")
+
+
+def test_a_line_of_the_log_reaches_a_real_stream(tmp_path: Path) -> None:
+    """By a thread, before the block ends."""
+    with (tmp_path / "log").open("w") as stream, log_to(stream, "info") as log:
+        log.info("some.event")
+        assert log.dropped == {"full": 0, "failed": 0}
+
+    assert json.loads((tmp_path / "log").read_text())["event"] == "some.event"
+
+
+def test_what_libraries_warn_of_is_an_event() -> None:
+    """What they say, and the place of the crash; nothing that they fill in."""
+    stream = io.StringIO()
+    with libraries_told(open_log("debug", stream)):
+        logger = logging.getLogger("some.library")
+        try:
+            int("glpat-secret")
+        except ValueError:
+            logger.exception("Error handling %s\nfuture: <Task exception=ValueError('glpat-secret')>", "glpat-secret")
+        logger.warning("odd: %s", "glpat-secret")
+        logging.getLogger("asyncssh").info("glpat-secret")
+        logging.getLogger("asyncio").debug("glpat-secret")
+
+    failed, warned = map(json.loads, stream.getvalue().splitlines())
+    assert (failed["event"], failed["level"], failed["error"]) == ("library.failed", "error", "Error handling %s")
+    assert failed["crash"].startswith("ValueError in test_what_libraries")
+    assert (warned["event"], warned["library"], warned["error"]) == ("library.warned", "some.library", "odd: %s")
+    assert "glpat-secret" not in stream.getvalue()
+
+
+def test_libraries_are_left_alone_afterwards() -> None:
+    """A log that ended is told nothing more."""
+    stream = io.StringIO()
+    with libraries_told(open_log("debug", stream)):
+        pass
+    logging.getLogger("some.library").warning("odd")
+
+    assert not stream.getvalue()

@@ -1,6 +1,7 @@
 """`python -m gateway ssh-config` as a person types it, against a running gateway."""
 
 import asyncio
+import io
 import os
 import shutil
 from pathlib import Path
@@ -60,7 +61,7 @@ async def test_it_names_the_address_that_people_use(tmp_path: Path) -> None:
             public_port=22,
         )
     }
-    async with open_world(ports, open_log("error"), sections=sections) as world:
+    async with open_world(ports, open_log("error", io.StringIO()), sections=sections) as world:
         _, output, _ = await ssh_config(world, world.visit.running)
 
     told = await understood(output, tmp_path, world.visit.running)

@@ -1,6 +1,7 @@
 """The door opens or says why not, closes in order, and never writes a token anywhere."""
 
 import asyncio
+import io
 import logging
 import socket
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.gateway.ssh.conftest import LOOPBACK, TOKEN, WORKSPACE, Access, Bench
 def _door(host_key: asyncssh.SSHKey, port: int = 22) -> SshDoor:
     key = SecretStr(host_key.export_private_key().decode())
     settings = SshSettings(address=LOOPBACK, port=port, host_key=key)
-    return SshDoor(settings, Directory(), Access(), Metrics(), open_log("error"))
+    return SshDoor(settings, Directory(), Access(), Metrics(), open_log("error", io.StringIO()))
 
 
 async def test_an_occupied_port_is_an_error_that_names_it(host_key: asyncssh.SSHKey) -> None:
@@ -38,7 +39,7 @@ async def test_an_occupied_port_is_an_error_that_names_it(host_key: asyncssh.SSH
 
 async def test_a_door_without_a_host_key_does_not_come_to_be() -> None:
     with pytest.raises(HostKeyUnreadable, match="no SSH host key"):
-        SshDoor(SshSettings(), Directory(), Access(), Metrics(), open_log("error"))
+        SshDoor(SshSettings(), Directory(), Access(), Metrics(), open_log("error", io.StringIO()))
 
 
 async def test_a_changed_asyncssh_keeps_the_door_shut(
