@@ -1,0 +1,97 @@
+"""A gateway whose log nobody reads, or that cannot be written: everything else goes on."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from tests.e2e.conftest import Setup, running
+
+SENT = 400
+TARGET = "/" + "x" * 1000  # a line of more than a kilobyte for each: six times what a pipe holds
+
+
+@asynccontextmanager
+async def logging_to(setup: Setup, place: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The gateway, ready, with its standard output in some file; what it says otherwise comes by the process."""
+    under = ["/bin/sh", "-c", 'exec "$@" 1>"$0"', place]
+    async with running(*setup.write(), under=under) as process:
+        async with asyncio.timeout(20):
+            while not await is_ready(setup):
+                pass  # the log, which would tell, is what is not read here
+        yield process
+
+
+async def is_ready(setup: Setup) -> bool:
+    try:
+        return (await setup.get(f"http://127.0.0.1:{setup.ports.admin}/readyz"))[0] == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def ask(setup: Setup) -> None:
+    """Far more requests than a pipe holds lines of, each answered."""
+    async with aiohttp.ClientSession() as client:
+        for _ in range(SENT):
+            async with client.get(f"http://127.0.0.1:{setup.ports.http}{TARGET}", headers={"Host": "un.known"}) as got:
+                assert got.status == 404
+
+
+async def dropped(setup: Setup) -> dict[str, float]:
+    """What the metrics say was lost, by why."""
+    _, _, text = await setup.get(f"http://127.0.0.1:{setup.ports.admin}/metrics")
+    lines = [line for line in text.splitlines() if line.startswith("workspaces_gateway_log_lines_dropped_total{")]
+    return {line.split('"')[1]: float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+async def test_a_log_that_nobody_reads_stops_nobody(setup: Setup, tmp_path: Path) -> None:
+    """And all of it is there when somebody reads, up to the end."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    async with logging_to(setup, str(fifo)) as process:
+        await ask(setup)
+        assert await dropped(setup) == {"full": 0, "failed": 0}
+        os.set_blocking(reader, True)
+        cat = await asyncio.create_subprocess_exec("cat", stdin=reader, stdout=asyncio.subprocess.PIPE)
+        os.close(reader)
+        process.terminate()
+        output, _ = await cat.communicate()
+        await process.wait()
+
+    told = [json.loads(line) for line in output.splitlines()]
+    assert [line["event"] for line in told].count("http.request") == SENT
+    assert told[-1]["event"] == "gateway.closed"
+    assert process.returncode == 0
+
+
+async def test_a_log_that_cannot_be_written_stops_nobody(setup: Setup) -> None:
+    """A disk that is full: the lines are lost and counted."""
+    async with logging_to(setup, "/dev/full") as process:
+        await ask(setup)
+        lost = await dropped(setup)
+        process.terminate()
+        said, _ = await process.communicate()
+
+    assert lost["failed"] > 0
+    assert process.returncode == 0
+    assert said == b""
+
+
+async def test_a_reader_of_the_log_that_leaves_stops_nobody(setup: Setup) -> None:
+    """It had a pipe, and the pipe is broken."""
+    async with setup.serve() as process:
+        assert process.stdout is not None
+        transport = process.stdout._transport  # type: ignore[attr-defined]  # the only way to close one's end
+        transport.close()
+        await ask(setup)
+        lost = await dropped(setup)
+        process.terminate()
+        await process.wait()
+
+    assert lost["failed"] > 0
+    assert process.returncode == 0
