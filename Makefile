@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes bench-http bench-ssh bench-kubernetes lint \
+.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes soak bench-http bench-ssh bench-kubernetes lint \
   image requirements.txt clean
 .DELETE_ON_ERROR:
 
@@ -15,6 +15,7 @@ help:
 	@echo 'make image  the container image, by docker, podman or buildah; IMAGE=name:tag names it'
 	@echo 'make requirements.txt  renews the wheels that the image pins by hash'
 	@echo 'make test-kubernetes  discovery against a real API server; needs Go (ten minutes the first time) or KUBEBUILDER_ASSETS'
+	@echo 'make soak   a mixed load on a real gateway, checked byte by byte; MINUTES=n in all, 2 unless said'
 	@echo 'make lint   ruff and mypy alone'
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make bench-ssh  the SSH door beside a plain relay, about eight minutes; ROUNDS=n LINES=a,b shorten it'
@@ -28,7 +29,8 @@ demo: .venv/.installed-demo
 test: .venv/.installed-dev
 	@.ci/debian-packages
 	@$(MAKE) --no-print-directory lint
-	@$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/openssh --ignore=tests/transfers --ignore=tests/image
+	@$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/openssh --ignore=tests/transfers --ignore=tests/image \
+	  --ignore=tests/soak
 
 # One script at a time to each of four workers, the longest first: most of them mostly sleep.
 test-openssh: .venv/.installed-dev .venv/.installed-openssh
@@ -38,6 +40,13 @@ test-openssh: .venv/.installed-dev .venv/.installed-openssh
 test-transfers: .venv/.installed-dev
 	@.ci/debian-packages transfers
 	@$(PYTHON) -m pytest tests/transfers --verbose
+
+MINUTES := 2
+
+# Its lines come as it goes, since nobody waits for an hour without a word.
+soak: .venv/.installed-dev
+	@.ci/debian-packages
+	@MINUTES=$(MINUTES) $(PYTHON) -m pytest tests/soak --capture=no
 
 # The very tests that `make test` runs on a stand-in, and those that only a real API server can answer.
 test-kubernetes: .venv/.installed-dev
