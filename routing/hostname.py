@@ -10,8 +10,13 @@ from ipaddress import AddressValueError, IPv6Address
 # RFC 952 and RFC 1123: letters, digits, hyphens; RFC 1035, section 2.3.4: 63 bytes a label, 253 a name
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,254})(?::([0-9]{1,5}))?\Z")
-# The one action that GitLab writes, with the spaces and trim marks that Go's text/template allows around it
-_ACTION = re.compile(r"(?:\s*\{\{-\s+|\{\{\s*)\.port(?:\s+-\}\}\s*|\s*\}\})")
+# The one action that GitLab writes, with the spaces and trim marks that Go's text/template allows around it. A run of
+# spaces is tried from its first one only, or a long one would be looked through as often as it has characters.
+_SPACES = " \t\r\n"
+_OPENS = rf"(?:(?<![{_SPACES}])[{_SPACES}]+)?\{{\{{-[{_SPACES}]+|\{{\{{[{_SPACES}]*"
+_CLOSES = rf"[{_SPACES}]+-\}}\}}[{_SPACES}]*|[{_SPACES}]*\}}\}}"
+_ACTION = re.compile(rf"(?:{_OPENS})\.port(?:{_CLOSES})")
+_TEMPLATE_MAX = 4096  # a name with room to write it; an annotation may have 256 KiB, which nobody should read per port
 _NAME_MAX = 253  # RFC 1035, as above
 
 
@@ -52,7 +57,9 @@ def render_host(template: str, port: int) -> str:
     Raises:
         InvalidTemplate: for any other action, or when the result is no DNS name.
     """
-    rendered = _ACTION.sub(str(port), template.strip())
+    if len(template) > _TEMPLATE_MAX:
+        raise InvalidTemplate(f"a host template has at most {_TEMPLATE_MAX} characters")
+    rendered = _ACTION.sub(str(port), template.strip(_SPACES))
     if "{{" in rendered or "}}" in rendered:
         raise InvalidTemplate("only {{.port}} may stand in a host template")
     try:

@@ -4,6 +4,7 @@ Whatever cannot be understood is as if it were not there, and what is not there 
 """
 
 import json
+import re
 from collections.abc import Mapping
 
 ANNOTATION = "workspaces.gitlab.com/port-visibility"
@@ -11,6 +12,7 @@ ANNOTATION = "workspaces.gitlab.com/port-visibility"
 Declared = tuple[tuple[int, str], ...]
 """Level by target port."""
 
+_PORT = re.compile(r"[1-9][0-9]{0,4}\Z")  # one spelling each, so that no port is declared twice
 _LENGTH_MAX = 16_384  # some 500 ports; the API server itself allows 256 KiB of annotations
 
 
@@ -53,4 +55,4 @@ def _entries(text: str) -> dict[str, object]:
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535
+    return _PORT.match(text) is not None and int(text) <= 65535

@@ -1,5 +1,7 @@
 """Host headers and host templates: one canonical form, or refused."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +116,8 @@ def test_a_template_without_a_zone_gives_a_single_label() -> None:
         "{{.port|html}}.example",
         "{{-.port}}.example",
         "{{.port}}-x.example}}",
+        "{{\u00a0.port}}-x.example",
+        "{{-\u2003.port}}-x.example",
         "{{.port}}-x_y.example",
         "{{.port}}-" + "x" * 64 + ".example",
         "{{.port}}-b\u00fccher.example",
@@ -124,6 +128,18 @@ def test_a_template_with_anything_else_is_refused(template: str) -> None:
     """An annotation is a stranger's text and is never executed."""
     with pytest.raises(InvalidTemplate):
         render_host(template, 3000)
+
+
+@pytest.mark.parametrize("text", ["a%s.b", "{{%s.port", "{{.port%s-x}}", "%s{{-.port}}", "{{.port -}}%s.", "{{%s"])
+@pytest.mark.parametrize("blank", [" ", "{{.port}} ", "{{- .port -}} ", " {{", "\n"])
+def test_a_long_template_costs_no_time(text: str, blank: str) -> None:
+    """An annotation may have 256 KiB, and whoever reads it reads the routes of everybody."""
+    template = text % (blank * (262_144 // len(blank)))
+    started = time.process_time()
+    with pytest.raises(InvalidTemplate):
+        render_host(template, 3000)
+
+    assert time.process_time() - started < 0.5  # of processor time; one that looks back over blanks takes minutes
 
 
 @pytest.mark.parametrize("template", ["169.254.169.254", "10.0.0.{{.port}}", "[::1]", "1", "x.{{.port}}"])

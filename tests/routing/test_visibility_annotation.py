@@ -16,6 +16,9 @@ from routing.visibility_annotation import ANNOTATION, NotUnderstood, read_declar
         ('{"3000": "anything"}', ((3000, "anything"),)),
         ('{"3000": true, "0": "public", "65536": "public", "x": "public", "-1": "public", "\\u0663": "public"}', ()),
         ('{"3000": "private", "3000": "public"}', ((3000, "public"),)),
+        ('{"3000": "private", "03000": "public"}', ((3000, "private"),)),
+        (f'{{"0000012345678": "public", "00000{"0" * 5000}1": "public"}}', ()),
+        (f'{{"000001{"0" * 5000}": "public", "1{"0" * 5000}": "public"}}', ()),
     ],
 )
 def test_each_entry_counts_by_itself(text: str, declared: tuple[tuple[int, str], ...]) -> None:
