@@ -1,11 +1,12 @@
 """Debian's redis-server on a free loopback port, for tests that share sessions."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
+
+from gateway.demo.quiet_ports import quiet_ports
 
 PROGRAM = "/usr/bin/redis-server"
 
@@ -40,10 +41,9 @@ class RedisServer:
 @asynccontextmanager
 async def run_redis() -> AsyncIterator[RedisServer]:
     """A fresh Redis while the block runs."""
-    with socket.socket() as sock, TemporaryDirectory(prefix="workspaces-redis-") as folder:
-        sock.bind(("127.0.0.1", 0))
-        server = RedisServer(sock.getsockname()[1], folder)
-        sock.close()
+    with TemporaryDirectory(prefix="workspaces-redis-") as folder:
+        (port,) = quiet_ports(1)
+        server = RedisServer(port, folder)
         await server.start()
         try:
             yield server

@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import AsyncExitStack
@@ -21,6 +20,7 @@ from typing import Literal, Self
 import asyncssh
 
 from gateway.demo.python_sshd import serve_python_sshd
+from gateway.demo.quiet_ports import quiet_ports
 
 USER = "gitlab-workspaces"
 LOOPBACK = "127.0.0.1"
@@ -29,15 +29,18 @@ _UID = 5001  # as in GitLab's workspace images
 _SSHD = Path("/usr/sbin/sshd")
 _TOOLS = ("unshare", "setpriv", "mount", "sh")
 _PORT_TRIES = 5  # somebody else may take the free port before sshd does
+_ACCOUNTS = frozenset(("passwd", "group", "shadow"))
+_MACHINES = "etc-of-the-machine"
 _START_TIMEOUT = 10  # seconds; it takes a tenth of one
 
-# $1 is the folder with the files below. sshd runs as the workspace's user, as it does in a workspace; so it cannot give
-# a terminal away, and gets terminals of its own that belong to that user from the start.
+# $1 is the folder with the files below. All of /etc is covered and not the files in it: where one is replaced on the
+# machine, as by whoever adds an account, Linux takes away what covers it in other namespaces. sshd runs as the
+# workspace's user, as it does in a workspace; so it cannot give a terminal away, and gets terminals of its own that
+# belong to that user from the start.
 _SCRIPT = f"""
 set -e
-mount --bind "$1/passwd" /etc/passwd
-mount --bind "$1/group" /etc/group
-mount --bind "$1/shadow" /etc/shadow
+mount --rbind /etc "$1/{_MACHINES}"
+mount --bind "$1/etc" /etc
 mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts /dev/pts
 [ -L /dev/ptmx ] || mount --bind /dev/pts/ptmx /dev/ptmx
 setpriv --reuid={_UID} --regid={_UID} --clear-groups {_SSHD} -D -e -f "$1/sshd_config" &
@@ -123,7 +126,7 @@ class WorkspaceSshd:
     async def _start_openssh(self, folder: Path) -> int:
         _write_files(folder, self.home)
         for _ in range(_PORT_TRIES):
-            port = _free_port()
+            port = quiet_ports(1)[0]
             (folder / "sshd_config").write_text(_CONFIG.format(address=LOOPBACK, port=port, folder=folder))
             process = await _Process.start(folder)
             try:
@@ -202,20 +205,26 @@ def _make_home(folder: Path) -> Path:
     return home
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _make_etc(folder: Path) -> Path:
+    """The machine's own but for the accounts."""
+    (folder / _MACHINES).mkdir()
+    etc = folder / "etc"
+    etc.mkdir()
+    for entry in Path("/etc").iterdir():
+        if entry.name not in _ACCOUNTS:
+            target = entry.readlink() if entry.is_symlink() else folder / _MACHINES / entry.name
+            (etc / entry.name).symlink_to(target)
+    return etc
 
 
 def _write_files(folder: Path, home: Path) -> None:
     shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
-    (folder / "passwd").write_text(f"root:x:0:0::/root:/bin/sh\n{USER}:x:{_UID}:{_UID}::{home}:{shell}\n")
-    (folder / "group").write_text(f"root:x:0:\n{USER}:x:{_UID}:\n")
-    (folder / "shadow").write_text(f"root:*:19000::::::\n{USER}::19000::::::\n")  # an empty password
+    etc = _make_etc(folder)
+    (etc / "passwd").write_text(f"root:x:0:0::/root:/bin/sh\n{USER}:x:{_UID}:{_UID}::{home}:{shell}\n")
+    (etc / "group").write_text(f"root:x:0:\n{USER}:x:{_UID}:\n")
+    (etc / "shadow").write_text(f"root:*:19000::::::\n{USER}::19000::::::\n")  # an empty password
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(folder / "host_key")
-    for name in ("shadow", "host_key"):
-        os.chown(folder / name, _UID, _UID)
-        (folder / name).chmod(0o400)
+    for path in (etc / "shadow", folder / "host_key"):
+        os.chown(path, _UID, _UID)
+        path.chmod(0o400)
     os.chown(home, _UID, _UID)

@@ -3,13 +3,10 @@
 Nothing is shown, nothing is asked; what runs is described by the value that `open_world` gives.
 """
 
-import errno
-import random
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +31,7 @@ from gateway.demo.gitlab import StandInGitLab
 from gateway.demo.gitlab_model import GitLabUser
 from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.lifecycle import run_lifecycle
+from gateway.demo.quiet_ports import quiet_ports
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.demo.visit import DemoUser, World
 from gateway.demo.workspace import WorkspaceServers
@@ -43,7 +41,6 @@ from gateway.log import Log
 LOOPBACK = "127.0.0.1"
 ZONE = "workspaces.localhost"  # names under .localhost lead to this machine (RFC 6761, section 6.3)
 EDITOR_PORT, SITE_PORT, SSH_PORT = 60001, 3000, 60022
-_QUIET_PORTS = range(20_000, 32_768)  # net.ipv4.ip_local_port_range begins at 32768
 RUNNING, OTHERS, STOPPED = "apple-bear-blue", "cherry-crab-red", "plum-owl-grey"
 
 
@@ -58,20 +55,7 @@ class Ports:
 
 def free_ports() -> Ports:
     """Three ports that nobody listens on right now."""
-    with ExitStack() as held:
-        return Ports(*(_hold_a_port(held) for _ in range(3)))
-
-
-def _hold_a_port(held: ExitStack) -> int:
-    """From below the ports that Linux gives to connections going out, or one of those takes it before it is used."""
-    for port in random.sample(_QUIET_PORTS, 100):
-        sock = held.enter_context(socket.socket())
-        try:
-            sock.bind((LOOPBACK, port))
-        except OSError:
-            continue
-        return port
-    raise OSError(errno.EADDRINUSE, "no free port was found")
+    return Ports(*quiet_ports(3))
 
 
 @dataclass(frozen=True, slots=True)

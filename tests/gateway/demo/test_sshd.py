@@ -116,6 +116,16 @@ async def test_openssh_is_preferred_and_leaves_the_machines_users_alone() -> Non
     assert before == during
 
 
+async def test_openssh_keeps_its_accounts_when_the_machine_replaces_its_own() -> None:
+    """A file that is renamed onto another takes what covers that one away in every namespace, but not from a folder."""
+    async with WorkspaceSshd("openssh") as sshd, await _connect(sshd) as client:
+        done = await client.run("cut -d' ' -f2 /proc/mounts; ls -d /etc/ssl")
+
+        places = str(done.stdout).splitlines()
+        assert {"/etc", "/etc/ssl"} <= set(places)
+        assert not {"/etc/passwd", "/etc/group", "/etc/shadow"} & set(places)
+
+
 async def test_openssh_that_cannot_be_arranged_is_an_error_only_where_it_was_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -25,6 +25,7 @@ from auth.seal import Sealer
 from auth.sessions import MemorySessions, session_ref
 from auth.wishes import Wishes
 from config.settings import AuthSettings, HttpSettings, RoutingSettings, SessionSettings, Settings, VisibilitySettings
+from gateway.demo.quiet_ports import quiet_ports
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
 from gateway.http.record import Recorder
@@ -268,10 +269,7 @@ class World:
 
 def free_port() -> int:
     """A port of this machine that nobody listens on right now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    return quiet_ports(1)[0]
 
 
 def settings(**http: Any) -> Settings:

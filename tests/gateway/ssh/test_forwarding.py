@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from gateway.demo.quiet_ports import quiet_ports
 from gateway.demo.sshd import WorkspaceSshd
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, WORKSPACE, Gateway
 
@@ -75,9 +76,7 @@ async def test_sockets_of_the_file_system_are_forwarded(gateway: Gateway, sshd: 
 
 
 async def test_a_dynamic_forward_reaches_what_the_workspace_reaches(gateway: Gateway, echo_port: int) -> None:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port = probe.getsockname()[1]
+    (port,) = quiet_ports(1)
     async with gateway.listen("-D", f"{LOOPBACK}:{port}"):
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
         writer.write(b"\5\1\0" + b"\5\1\0\1" + socket.inet_aton(LOOPBACK) + echo_port.to_bytes(2, "big"))  # RFC 1928
@@ -88,9 +87,7 @@ async def test_a_dynamic_forward_reaches_what_the_workspace_reaches(gateway: Gat
 
 
 async def test_a_shell_and_socks_share_a_connection_as_an_editor_uses_it(gateway: Gateway, echo_port: int) -> None:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port = probe.getsockname()[1]
+    (port,) = quiet_ports(1)
     argv = ("ssh", *gateway.options, "-T", "-D", str(port), "-o", "ConnectTimeout=15", f"{WORKSPACE}@{LOOPBACK}", "sh")
     async with gateway.start(*argv) as ssh:
         assert ssh.stdin is not None

@@ -1,7 +1,6 @@
 """Behind Debian's haproxy, with either version of its header, the real address is what is counted and logged."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.demo.quiet_ports import quiet_ports
 from gateway.demo.sshd import WorkspaceSshd
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, TOKEN, WORKSPACE, Bench, Gateway
@@ -34,9 +34,7 @@ backend gateway
 @asynccontextmanager
 async def haproxy(gateway: Gateway, send: str, folder: Path, check: str = "") -> AsyncIterator[int]:
     """A haproxy before the door; the port it listens on."""
-    with socket.socket() as free:
-        free.bind((LOOPBACK, 0))
-        front: int = free.getsockname()[1]
+    (front,) = quiet_ports(1)
     (folder / "haproxy.cfg").write_text(CONFIG.format(front=front, back=gateway.door.port, send=send, check=check))
     async with gateway.start("/usr/sbin/haproxy", "-db", "-f", str(folder / "haproxy.cfg")):
         async with asyncio.timeout(PATIENCE):

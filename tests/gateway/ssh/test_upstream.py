@@ -9,6 +9,7 @@ import asyncssh
 import pytest
 from asyncssh.packet import String, UInt32
 
+from gateway.demo.quiet_ports import quiet_ports
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.ssh import limits
 from routing.model import Endpoint
@@ -88,9 +89,7 @@ async def test_a_refused_connection_means_that_no_sshd_listens(bench: Bench) -> 
 async def test_an_sshd_that_starts_a_moment_later_is_waited_for(
     bench: Bench, sshd: WorkspaceSshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as free:
-        free.bind((LOOPBACK, 0))
-        late = Endpoint(LOOPBACK, free.getsockname()[1])
+    late = Endpoint(LOOPBACK, *quiet_ports(1))
     monkeypatch.setattr(limits, "SSHD_START", 0.5)
     gateway = await bench.open_door(late)
     async with asyncio.TaskGroup() as group:
