@@ -29,8 +29,8 @@ demo: .venv/.installed-demo
 test: .venv/.installed-dev
 	@.ci/debian-packages
 	@$(MAKE) --no-print-directory lint
-	@$(PYTHON) -m pytest --ignore=tests/bench --ignore=tests/openssh --ignore=tests/transfers --ignore=tests/image \
-	  --ignore=tests/soak
+	@$(PYTHON) -m pytest --numprocesses=3 --dist=worksteal --ignore=tests/bench --ignore=tests/openssh \
+	  --ignore=tests/transfers --ignore=tests/image --ignore=tests/soak
 
 # One script at a time to each of four workers, the longest first: most of them mostly sleep.
 test-openssh: .venv/.installed-dev .venv/.installed-openssh
