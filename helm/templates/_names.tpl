@@ -17,6 +17,7 @@
 {{/* A name that leaves room for a suffix: Service names end at 63 characters. */}}
 {{- define "gateway.sshName" -}}{{ printf "%s-ssh" (include "gateway.fullname" . | trunc 59 | trimSuffix "-") }}{{- end }}
 {{- define "gateway.adminName" -}}{{ printf "%s-admin" (include "gateway.fullname" . | trunc 57 | trimSuffix "-") }}{{- end }}
+{{- define "gateway.dashboardName" -}}{{ printf "%s-dashboard" (include "gateway.fullname" .) }}{{- end }}
 {{- define "gateway.settingsName" -}}{{ printf "%s-settings" (include "gateway.fullname" .) }}{{- end }}
 
 {{/* Of roles, which lie in namespaces that other releases may watch too, or in none. */}}

@@ -40,7 +40,9 @@ def environment(objects: list[Object], secrets: Secrets) -> dict[str, str]:
 
 def settings_of(objects: list[Object], secrets: Secrets, folder: Path) -> Settings:
     """What the process would be set to; `folder` stands in for what is mounted below /etc."""
-    written = find(objects, "ConfigMap")["data"]["gateway.yaml"]
+    volumes = find(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    name = next(volume["configMap"]["name"] for volume in volumes if volume["name"] == "settings")
+    written = find(objects, "ConfigMap", name)["data"]["gateway.yaml"]
     (folder / "settings").mkdir(exist_ok=True)
     (folder / "settings" / "gateway.yaml").write_text(written.replace(MOUNTED, str(folder)))
     arguments = [argument.replace(MOUNTED, str(folder)) for argument in container(objects)["args"]]
