@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 
 .PHONY: help demo test test-openssh test-transfers test-image test-kubernetes soak bench-http bench-ssh bench-kubernetes lint \
-  image requirements.txt clean
+  image requirements.txt metrics-table clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make requirements.txt  renews the wheels that the image pins by hash'
 	@echo 'make test-kubernetes  discovery against a real API server; needs Go (ten minutes the first time) or KUBEBUILDER_ASSETS'
 	@echo 'make soak   a mixed load on a real gateway, checked byte by byte; MINUTES=n in all, 2 unless said'
+	@echo 'make metrics-table  renews the table of metrics in the README'
 	@echo 'make lint   ruff and mypy alone'
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make bench-ssh  the SSH door beside a plain relay, about eight minutes; ROUNDS=n LINES=a,b shorten it'
@@ -67,6 +68,9 @@ requirements.txt: .venv/.installed-lock
 	@.venv/bin/uv pip compile pyproject.toml --quiet --upgrade --extra redis --generate-hashes --python-version 3.13 \
 	  --python-platform linux --only-binary :all: --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make requirements.txt' --output-file $@
+
+metrics-table: .venv/.installed-dev
+	@$(PYTHON) -m tests.metrics_table
 
 bench-http: .venv/.installed-bench
 	@tests/bench/programs

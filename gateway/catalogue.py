@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from gateway.tally import Buckets, Count, Spread, Tally
 
-_PREFIX = "workspaces_gateway_"
+PREFIX = "workspaces_gateway_"
+"""What the name of every metric of the gateway's own begins with."""
 
 
 class Fold(Enum):
@@ -51,11 +52,11 @@ class Catalogue:
 
     def counters(self, name: str, text: str, *labels: str) -> Tally:
         self._describe(f"{name}_total", "counter", labels, text)
-        return Tally(_PREFIX + name, text, labels, self.registry)
+        return Tally(PREFIX + name, text, labels, self.registry)
 
     def gauge(self, name: str, text: str, *labels: str, fold: Fold = Fold.SUM) -> Gauge:
         self._describe(name, "gauge", labels, text, fold)
-        return Gauge(_PREFIX + name, text, labels, registry=self.registry)
+        return Gauge(PREFIX + name, text, labels, registry=self.registry)
 
     def histogram(self, name: str, text: str, bounds: Sequence[float]) -> Buckets:
         """A histogram without labels."""
@@ -63,7 +64,7 @@ class Catalogue:
 
     def histograms(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> Spread:
         self._describe(name, "histogram", labels, text)
-        return Spread(_PREFIX + name, text, labels, bounds, self.registry)
+        return Spread(PREFIX + name, text, labels, bounds, self.registry)
 
     def process(self) -> None:
         """What every program tells of itself, by the names that every dashboard knows."""
@@ -74,4 +75,4 @@ class Catalogue:
             self.described.append(Described(name, family.type, (), family.documentation, fold))
 
     def _describe(self, name: str, kind: str, labels: tuple[str, ...], text: str, fold: Fold = Fold.SUM) -> None:
-        self.described.append(Described(_PREFIX + name, kind, labels, text, fold))
+        self.described.append(Described(PREFIX + name, kind, labels, text, fold))

@@ -66,16 +66,20 @@ class Metrics:
 
     def _describe_http(self) -> None:
         made = self.catalogue
-        self.http_requests = made.counters("http_requests", "Requests answered.", "to", "status")
+        self.http_requests = made.counters(
+            "http_requests", "Requests answered: by the gateway itself, its portal or a workspace.", "to", "status"
+        )
         self.http_seconds = made.histograms(
             "http_request_seconds", "From request head to the end of the answer.", _SECONDS, "to"
         )
-        self.http_connections = made.gauge("http_connections", "Open client connections.")
+        self.http_connections = made.gauge("http_connections", "Open connections of HTTP clients, idle ones too.")
         self.http_tunnels = made.gauge("http_tunnels", "Open WebSocket tunnels.")
-        self.http_tunnels_opened = made.counter("http_tunnels_opened", "Tunnels opened.")
+        self.http_tunnels_opened = made.counter("http_tunnels_opened", "WebSocket tunnels opened.")
         self.http_turned_away = made.counters("http_turned_away", "Clients for whom there was no room.", "code")
         self.http_revoked = made.counter("http_revoked", "Requests and tunnels closed because a right was lost.")
-        self.http_bytes = made.counters("http_bytes", "Body and tunnel bytes relayed.", "direction")
+        self.http_bytes = made.counters(
+            "http_bytes", "Bytes of bodies and tunnels, received from clients and sent to them.", "direction"
+        )
         self.http_crashes = made.counter("http_crashes", "Requests that met a fault of the gateway's own.")
         self.http_grant_memory = made.counters(
             "http_grant_memory", "Requests with a grant that was remembered (hit), or looked at (miss).", "result"
@@ -91,11 +95,17 @@ class Metrics:
         )
         self.http_upstream_reuses = made.counter("http_upstream_reuses", "Requests sent on a kept connection.")
         self.http_upstream_dials = made.counters("http_upstream_dials", "New connections tried.", "result")
-        self.upstream_failures = made.counters("http_upstream_failures", "Workspaces that did not answer.", "reason")
+        self.upstream_failures = made.counters(
+            "http_upstream_failures", "Requests whose workspace could not be reached, or broke off (broken).", "reason"
+        )
 
     def _describe_entry(self) -> None:
         made = self.catalogue
-        self.sign_ins = made.counters("sign_ins", "Sign-ins finished.", "result")
+        self.sign_ins = made.counters(
+            "sign_ins",
+            "Sign-ins: ok, denied by GitLab, failed, unavailable (GitLab), limited (too many at once).",
+            "result",
+        )
         self.entries = made.counters("entries", "Decisions whether a visitor may enter a host.", "verdict")
         self.wakes = made.counters("wakes", "Owners who wanted a stopped workspace to run.", "way", "result")
         self.wake_seconds = made.histograms(
@@ -126,16 +136,30 @@ class Metrics:
         self.watch_age = made.gauge(
             "watch_age_seconds", "Since the API server last spoke on the most silent watch.", fold=Fold.MAX
         )
-        self.watches = made.gauge("watches", "Watches of Kubernetes objects.", "state", fold=Fold.MAX)
+        self.watches = made.gauge(
+            "watches",
+            "Watches of Kubernetes objects: starting, live, away (the API server), forbidden.",
+            "state",
+            fold=Fold.MAX,
+        )
 
     def _describe_ssh(self) -> None:
         made = self.catalogue
-        self.ssh_connections = made.gauge("ssh_connections", "Open SSH connections.", "state")
-        self.ssh_attempts = made.counters(
-            "ssh_connection_attempts", "SSH connections ended or opened.", "result", "error_type"
+        self.ssh_connections = made.gauge(
+            "ssh_connections", "Open SSH connections, in their login or past it.", "state"
         )
-        self.ssh_auth_attempts = made.counters("ssh_auth_attempts", "Authentication attempts.", "method", "result")
-        self.ssh_token_memory = made.counters("ssh_token_memory", "Tokens whose verdict was known, or not.", "result")
+        self.ssh_attempts = made.counters(
+            "ssh_connection_attempts",
+            "Connections to the SSH door, and why those that got no session did not.",
+            "result",
+            "error_type",
+        )
+        self.ssh_auth_attempts = made.counters(
+            "ssh_auth_attempts", "Tokens and keys tried, and what came of it.", "method", "result"
+        )
+        self.ssh_token_memory = made.counters(
+            "ssh_token_memory", "Tokens whose verdict was known (hit), or asked for (miss).", "result"
+        )
         self.ssh_login_seconds = made.histogram("ssh_login_seconds", "From accept to a login.", _LOGIN_SECONDS)
         self.ssh_auth_seconds = made.histogram(
             "ssh_auth_seconds",
@@ -144,8 +168,10 @@ class Metrics:
         )
         self.ssh_bans = made.counter("ssh_bans", "Addresses that were banned.")
         self.ssh_banned = made.gauge("ssh_banned_sources", "Addresses that are banned now.")
-        self.ssh_disconnects = made.counters("ssh_disconnects", "Ends of open connections.", "code", "side")
-        self.ssh_ended = made.counters("ssh_ended", "Open connections that the gateway ended.", "reason")
+        self.ssh_disconnects = made.counters(
+            "ssh_disconnects", "Ends of sessions by disconnect code and whose end it was.", "code", "side"
+        )
+        self.ssh_ended = made.counters("ssh_ended", "Open sessions that the gateway ended, and why.", "reason")
         self.ssh_ciphers = made.counters("ssh_ciphers", "Ciphers of clients that logged in.", "alg")
         self.ssh_dial_failures = made.counters("ssh_pod_dial_failures", "Workspaces without a usable sshd.", "reason")
         self.ssh_dial_seconds = made.histogram(
@@ -154,10 +180,16 @@ class Metrics:
         self.ssh_pod_key_changes = made.counters("ssh_pod_host_key_changes", "Workspaces with another key.", "result")
         self.ssh_channels = made.counters("ssh_channels_opened", "Channels asked for.", "type", "direction", "result")
         self.ssh_channels_open = made.gauge("ssh_channels_open", "Channels that are open.")
-        self.ssh_bytes = made.counters("ssh_relay_bytes", "Payload bytes relayed.", "direction")
-        self.ssh_packets = made.counters("ssh_relay_packets", "Packets relayed.", "direction", "path")
-        self.ssh_rekeys = made.counters("ssh_rekeys", "Changes of keys after the login.", "leg")
-        self.ssh_backpressure = made.counters("ssh_backpressure_seconds", "Time in which a leg took nothing.", "leg")
+        self.ssh_bytes = made.counters(
+            "ssh_relay_bytes", "Payload bytes relayed, received from clients and sent to them.", "direction"
+        )
+        self.ssh_packets = made.counters(
+            "ssh_relay_packets", "Packets relayed, past asyncssh (fast) or through it (slow).", "direction", "path"
+        )
+        self.ssh_rekeys = made.counters("ssh_rekeys", "Changes of keys after the login, by whose leg.", "leg")
+        self.ssh_backpressure = made.counters(
+            "ssh_backpressure_seconds", "Seconds in which the client or the workspace took nothing.", "leg"
+        )
         self.ssh_kex = made.counters("ssh_kex", "Key exchanges of clients that logged in.", "alg", "strict")
         self.ssh_startups_dropped = made.counter("ssh_startups_dropped", "Clients for whom too many were logging in.")
         self.ssh_health_probes = made.counter("ssh_health_probes", "Connections that ended without a byte received.")
