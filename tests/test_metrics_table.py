@@ -19,7 +19,7 @@ def test_only_the_table_is_renewed() -> None:
 
 def test_a_row_says_what_there_is_to_know() -> None:
     """The name without what all of them begin with, the kind, the labels and the meaning."""
-    row = "| `http_requests_total` | counter | `to`, `status` | Requests answered. |"
+    row = "| `wakes_total` | counter | `way`, `result` | Owners who wanted a stopped workspace to run. |"
 
     assert row in render_table().splitlines()
     assert PREFIX not in render_table()
