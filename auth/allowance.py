@@ -7,6 +7,8 @@ the allowance would be there again. Who used nothing lately is not remembered at
 from collections import OrderedDict
 from collections.abc import Callable
 
+from auth.steady import SteadyClock
+
 KEYS_MAX = 50_000  # about 150 B each; beyond it those who have waited longest are forgotten, and may do more
 
 
@@ -16,7 +18,7 @@ class Allowance:
     def __init__(self, burst: int, per_minute: float, clock: Callable[[], float]) -> None:
         self._interval = 60 / per_minute
         self._tolerance = (burst - 1) * self._interval
-        self._clock = clock
+        self._clock = SteadyClock(clock)
         self._whole: OrderedDict[str, float] = OrderedDict()
         """When each key has its whole allowance again, in the order of the last use."""
 

@@ -74,7 +74,7 @@ class Grants:
         grant = self._verified.get(cookie)
         if grant is None:
             grant = self._open_grant(cookie)
-        return grant if grant is not None and self._clock() < grant.expires else None
+        return grant if grant is not None and grant.holds(self._clock()) else None
 
     def _open_grant(self, cookie: bytes) -> Grant | None:
         grant = self._sealer.open_record("grant", Grant, cookie.decode("latin-1"), self._clock())

@@ -15,6 +15,9 @@ NOBODYS_WORKSPACE = "0"
 """GitLab counts from 1. Asked about where there is no workspace, so that this takes as long as asking for a foreign one
 and is refused alike."""
 
+CLOCK_SKEW = 60.0
+"""Seconds by which the clocks of two gateways may differ."""
+
 
 class Visibility(IntEnum):
     """Who may use a port; ordered, so that the lowest of several caps is `min`."""
@@ -159,6 +162,10 @@ class Grant:
     """The openness that let this visitor in (PRIVATE for the owner): void once the port is less open than that."""
     issued: float
     expires: float
+
+    def holds(self, now: float) -> bool:
+        """Whether it has begun and not ended: a clock that was set back makes no grant live longer."""
+        return self.issued - CLOCK_SKEW <= now < self.expires
 
     @property
     def due(self) -> float:

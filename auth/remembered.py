@@ -10,6 +10,8 @@ from weakref import WeakValueDictionary
 
 from cachetools import TLRUCache
 
+from auth.steady import SteadyClock
+
 KeyT = TypeVar("KeyT", bound=Hashable)
 AnswerT = TypeVar("AnswerT")
 
@@ -20,7 +22,7 @@ class Remembered(Generic[KeyT, AnswerT]):
     def __init__(self, size: int, lifetime: Callable[[AnswerT], float], clock: Callable[[], float]) -> None:
         """`lifetime` says for how many seconds an answer holds; one of 0 is for those alone who wait for it now."""
         self._known: TLRUCache[KeyT, AnswerT] = TLRUCache(
-            size, ttu=lambda _key, answer, now: now + lifetime(answer), timer=clock
+            size, ttu=lambda _key, answer, now: now + lifetime(answer), timer=SteadyClock(clock)
         )
         self._asking: WeakValueDictionary[KeyT, asyncio.Lock] = WeakValueDictionary()  # gone with the last who waits
 

@@ -7,6 +7,7 @@ itself when its grant is due.
 
 from collections.abc import Callable
 
+from auth.model import CLOCK_SKEW
 from gateway.http.decision import Forward
 from gateway.http.entrance import RESERVED
 from gateway.http.headers import RequestHead
@@ -24,7 +25,7 @@ class Recall:
         self._clock = clock
         self._hits = metrics.http_grant_memory.labels("hit")
         self._misses = metrics.http_grant_memory.labels("miss")
-        self._held: dict[tuple[str, bytes], tuple[Forward, float]] = {}
+        self._held: dict[tuple[str, bytes], tuple[Forward, float, float]] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -32,7 +33,7 @@ class Recall:
     def get(self, head: RequestHead) -> Forward | None:
         """How a request like this one was passed on, if that still holds."""
         held = self._held.get((head.host, head.get(b"cookie")))
-        if held is None or not _is_plain(head) or self._clock() >= held[1]:
+        if held is None or not _is_plain(head) or not held[1] <= self._clock() < held[2]:
             return None
         self._hits.value += 1
         return held[0]
@@ -45,7 +46,7 @@ class Recall:
         self._misses.value += 1
         if len(self._held) >= HELD_MAX:
             self._held.clear()
-        self._held[head.host, head.get(b"cookie")] = (forward, grant.due)
+        self._held[head.host, head.get(b"cookie")] = (forward, grant.issued - CLOCK_SKEW, grant.due)
 
     def forget(self) -> None:
         """Something changed that might make a decision wrong."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from auth.model import Denied, Grant, Unavailable
+from auth.steady import SteadyClock
 from gateway.http.decision import Forward
 
 STIR_SECONDS = 0.1  # a burst of changes is looked at once; well within the second in which a stream must be closed
@@ -74,12 +75,13 @@ class Streams:
 
     async def watch(self) -> None:
         """Ask about the visitors of open streams again and again, for ever."""
-        due = self._clock() + ROUND_SECONDS
+        clock = SteadyClock(self._clock)
+        due = clock() + ROUND_SECONDS
         while True:
             await asyncio.sleep(_WAKE_SECONDS)
-            if self._clock() >= due:
+            if clock() >= due:
                 await self.recheck()
-                due = self._clock() + ROUND_SECONDS
+                due = clock() + ROUND_SECONDS
 
     async def recheck(self) -> None:
         """One round: each visitor of each host once."""
@@ -96,7 +98,7 @@ class Streams:
                     self._open[stream] = replace(held, grant=answer)
                 case Denied():
                     self._close(stream)
-                case Unavailable() if held.grant and self._clock() >= held.grant.expires:
+                case Unavailable() if held.grant and not held.grant.holds(self._clock()):
                     self._close(stream)  # like any grant that nobody could renew
 
     def _of(self, visitor: _Visitor) -> tuple[tuple[Stream, Forward], ...]:

@@ -25,6 +25,17 @@ def test_a_burst_is_allowed_and_the_next_one_waits(clock: Clock) -> None:
     assert [allowance.take("a"), allowance.take("a")] == [0, 3]
 
 
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_an_hour(clock: Clock) -> None:
+    """Only as long as they would have waited anyway."""
+    allowance = Allowance(1, 20, clock)
+    allowance.take("a")
+    clock.now -= 3600
+    assert allowance.get_wait("a") == pytest.approx(3, abs=0.1)
+
+    clock.now += 3
+    assert allowance.take("a") == 0
+
+
 def test_looking_uses_nothing(clock: Clock) -> None:
     """However often."""
     allowance = Allowance(1, 20, clock)

@@ -54,6 +54,20 @@ async def test_an_answer_of_no_worth_is_not_remembered() -> None:
     assert oracle.asked == 2
 
 
+async def test_a_clock_that_is_set_back_lengthens_no_memory() -> None:
+    """An answer of a minute does not hold for an hour and a minute."""
+    clock, oracle = Clock(), Oracle()
+    memory = remembered(clock)
+    await memory.find("a", oracle.ask)
+    clock.now -= 3600
+    await memory.find("a", oracle.ask)
+    assert oracle.asked == 1
+
+    clock.now += 61
+    await memory.find("a", oracle.ask)
+    assert oracle.asked == 2
+
+
 async def test_many_who_ask_at_once_are_one_question() -> None:
     """All of them get its answer."""
     oracle = Oracle()

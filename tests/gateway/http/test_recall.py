@@ -81,6 +81,13 @@ def test_a_decision_is_forgotten_when_its_grant_is_due(recall: Recall, clock: Cl
     assert recall.get(request()) is None
 
 
+def test_a_decision_from_the_future_is_made_anew(recall: Recall, clock: Clock) -> None:
+    """The clock was set back, and the grant is void."""
+    clock.now = 939.0
+
+    assert recall.get(request()) is None
+
+
 def test_a_visitor_without_a_grant_is_never_remembered(recall: Recall) -> None:
     """What a stranger is shown depends on more."""
     recall.forget()
