@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes soak bench-http bench-ssh bench-kubernetes lint \
+.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes soak fuzz bench-http bench-ssh bench-kubernetes lint \
   image requirements.txt metrics-table clean
 .DELETE_ON_ERROR:
 
@@ -16,6 +16,7 @@ help:
 	@echo 'make requirements.txt  renews the wheels that the image pins by hash'
 	@echo 'make test-kubernetes  discovery against a real API server; needs Go (ten minutes the first time) or KUBEBUILDER_ASSETS'
 	@echo 'make soak   a mixed load on a real gateway, checked byte by byte; MINUTES=n in all, 2 unless said'
+	@echo 'make fuzz   searches for inputs that break a parser; SECONDS=n in all, 300 unless said, TARGETS="a b" names some'
 	@echo 'make metrics-table  renews the table of metrics in the README'
 	@echo 'make lint   ruff and mypy alone'
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
@@ -41,6 +42,11 @@ test-openssh: .venv/.installed-dev .venv/.installed-openssh
 test-transfers: .venv/.installed-dev
 	@.ci/debian-packages transfers
 	@$(PYTHON) -m pytest tests/transfers --verbose
+
+# Guided by what an input reaches; what `make test` does with the same targets takes seconds.
+fuzz: SECONDS := 300
+fuzz: .venv/.installed-fuzz
+	@$(PYTHON) -m tests.fuzz $(SECONDS) $(TARGETS)
 
 MINUTES := 2
 

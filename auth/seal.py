@@ -99,7 +99,7 @@ def _parse(kind: type[RecordT], payload: bytes) -> RecordT | None:
     """Strict about names and types: a record of an older or newer release is refused, not guessed at."""
     try:
         fields = json.loads(payload, parse_constant=_refuse_constant)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     shape = get_type_hints(kind)
     if type(fields) is not dict or fields.keys() != shape.keys():

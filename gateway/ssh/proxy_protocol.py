@@ -56,6 +56,8 @@ def _parse_v1(data: bytes) -> ProxyHeader | None:
 
 
 def _address(kind: type[IPv4Address] | type[IPv6Address], text: bytes) -> str:
+    if b"%" in text:
+        raise NoProxyHeader("an address with a network interface, which says nothing on another machine")
     try:
         return str(kind(text.decode("ascii")))
     except ValueError as exc:

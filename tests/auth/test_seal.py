@@ -114,6 +114,7 @@ def test_a_record_is_void_from_its_last_second_on() -> None:
         b'{"name": "a", "number": "1", "weight": 2.0}',
         b'{"name": null, "number": 1, "weight": 2.0}',
         b'{"name": "a", "number": 1, "weight": NaN}',
+        b"[" * 5000,
         b'{"name": "a", "number": 1, "weight": Infinity}',
     ],
 )

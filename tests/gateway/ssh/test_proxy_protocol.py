@@ -47,6 +47,7 @@ REFUSED = {
     "small letters": b"proxy TCP4 192.0.2.7 198.51.100.1 4711 22\r\n",
     "two blanks": b"PROXY  TCP4 192.0.2.7 198.51.100.1 4711 22\r\n",
     "an address of the other family": b"PROXY TCP4 2001:db8::7 2001:db8::1 4711 22\r\n",
+    "an address with a network interface": b"PROXY TCP6 fe80::1%x\x1b[2J fe80::2 4711 22\r\n",
     "no address": b"PROXY TCP4 example.dev 198.51.100.1 4711 22\r\n",
     "no port": b"PROXY TCP4 192.0.2.7 198.51.100.1 x 22\r\n",
     "a port too large": b"PROXY TCP4 192.0.2.7 198.51.100.1 65536 22\r\n",

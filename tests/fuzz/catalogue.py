@@ -1,0 +1,23 @@
+"""Every input that a stranger or an operator writes, by the name of its target: `targets` says what must hold of it."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from tests.fuzz.targets import (
+    annotations,
+    cookies,
+    heads,
+    hosts,
+    proxy_headers,
+    seals,
+    settings_texts,
+    ssh_packets,
+    templates,
+)
+
+TARGETS: MappingProxyType[str, Callable[[bytes], None]] = MappingProxyType(
+    {
+        module.__name__.rpartition(".")[2]: module.check
+        for module in (annotations, cookies, heads, hosts, proxy_headers, seals, settings_texts, ssh_packets, templates)
+    }
+)
