@@ -90,7 +90,7 @@ class Live:
         """Go on when the gateway knows what the route file says."""
         host, changed = self.url("/", port=port, name=name).partition("://")[2].partition(":")[0], asyncio.Event()
         self.world.gateway.table.subscribe(changed.set)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             while getattr(self.world.gateway.table.get_route(host), "declared", "") != visibility:
                 await changed.wait()
                 changed.clear()
@@ -129,7 +129,7 @@ class Events:
 
     async def next(self) -> bytes:
         """The next line with data."""
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             while True:
                 line = await self.response.content.readline()
                 if line.startswith(b"data:") or not line:

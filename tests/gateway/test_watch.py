@@ -30,5 +30,5 @@ async def test_a_change_after_the_mark_is_noticed(tmp_path: Path, change: Callab
     watch.mark()
     change(path)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         await anext(aiter(watch.changes()))

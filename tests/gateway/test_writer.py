@@ -35,7 +35,7 @@ class Heard(io.StringIO):
         return super().write(text)
 
     async def wait_for(self, text: str, times: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while self.getvalue().count(text) < times:
                 self._written.clear()
                 await self._written.wait()

@@ -28,7 +28,7 @@ async def editor(live: Live, browser: Browser) -> AsyncIterator[aiohttp.ClientWe
 
 
 async def expect_open(socket: aiohttp.ClientWebSocketResponse) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         await socket.send_str("hello")
         assert await socket.receive_str() == "hello"
 
@@ -225,6 +225,6 @@ async def test_nothing_is_left_when_all_streams_have_ended(live: Live) -> None:
     async with live.person("ada", at=live.url("/", port=EDITOR_PORT)) as ada:
         async with editor(live, ada), events(ada, live.url(EVENTS, port=SITE_PORT)):
             assert len(live.streams) == 2
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             while len(live.streams):  # noqa: ASYNC110 - nobody else wants to be told
                 await asyncio.sleep(0.02)

@@ -84,7 +84,7 @@ async def test_a_new_certificate_is_taken_up_and_open_connections_stay(tmp_path:
         following = group.create_task(tls.follow(open_log("info", log)))
         old, old_writer = await connect(port, authority)
         write(tmp_path, authority)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while '"tls.reloaded"' not in log.getvalue():
                 new, new_writer = await connect(port, authority)
                 new_writer.close()
@@ -103,7 +103,7 @@ async def test_a_faulty_new_certificate_is_said_and_not_taken_up(tmp_path: Path,
     async with serving(tls) as (port, _), asyncio.TaskGroup() as group:
         following = group.create_task(tls.follow(open_log("info", log)))
         (tmp_path / "tls.key").write_text("-----BEGIN PRIVATE KEY-----\nhushhush\n-----END PRIVATE KEY-----\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while '"tls.unusable"' not in log.getvalue():
                 _, writer = await connect(port, authority)
                 writer.close()

@@ -240,12 +240,12 @@ async def test_five_thousand_silent_connections_cost_no_more_than_those_that_are
     version = b"SSH-2.0-silent\r\n"
     async with gateway.connect() as before, AsyncExitStack() as stack:
         stack.enter_context(open_files(8192))
-        highest = 0.0
+        highest, waiting = 0.0, gateway.metrics.ssh_connections.labels("login")._value  # all others need no reading
         for text in (b"", version, version + framed(OFFER)) * 1667:
             _, writer = await asyncio.open_connection(LOOPBACK, gateway.door.port)
             stack.callback(writer.close)
             writer.write(text)
-            highest = max(highest, gateway.sample("ssh_connections", state="login"))
+            highest = max(highest, waiting.get())
         still = await before.run("echo still here")
         async with asyncio.timeout(PATIENCE):
             while gateway.sample("ssh_connections", state="login"):  # noqa: ASYNC110 - a metric has no event
