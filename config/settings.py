@@ -268,6 +268,42 @@ class VisibilitySettings(Section):
     """All that match apply; the lowest wins. In a variable or a flag it is JSON."""
 
 
+class IdleRule(Section):
+    """A time-out for the workspaces it matches."""
+
+    agent_id: str | None = None
+    namespace: str | None = None
+    """A shell glob, such as `team-a-*`."""
+    timeout: SecondsOrNever
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.agent_id is None and self.namespace is None:
+            raise ValueError("must name an agent_id or a namespace")
+        return self
+
+
+class IdleSettings(Section):
+    """When a running workspace counts as unused, and how long it may be."""
+
+    timeout: SecondsOrNever = 0
+    """Without use until a workspace is stopped; 0 is never. The annotation `workspaces.gitlab.com/idle-timeout` of a
+    workspace (`30m`, `2h`, or `0` for never) says otherwise for it."""
+    maximum: SecondsOrNever = 0
+    """The most that `timeout`, a rule or an annotation comes to: where it is set, never is this. 0 is no limit."""
+    rules: tuple[IdleRule, ...] = ()
+    """The first that matches counts instead of `timeout`. In a variable or a flag it is JSON."""
+    warning: Seconds = 300
+    """Before a workspace is stopped, in which whoever is there is told and may keep it; half the time-out at most."""
+    heartbeat_rate: Annotated[int, Field(ge=0)] = 400
+    """Bytes a minute that a WebSocket, or SSH without a terminal, sends when nobody is there: recorded were 220 of an
+    editor that was left alone, and 670 of somebody who presses a key every other second."""
+    polls_per_minute: Annotated[int, Field(ge=0)] = 60
+    """Requests that pages of a workspace send by themselves: one a second. Pages opened and forms sent always count."""
+    ssh_open_counts: Switch = False
+    """Whether an open SSH connection is use as long as it is open, not only while somebody types in it."""
+
+
 class SessionSettings(Section):
     """Signing in, and how long a signed-in browser stays signed in."""
 
@@ -304,6 +340,7 @@ class Settings(Section):
     admin: AdminSettings = AdminSettings()
     routing: RoutingSettings = RoutingSettings()
     visibility: VisibilitySettings = VisibilitySettings()
+    idle: IdleSettings = IdleSettings()
     sessions: SessionSettings = SessionSettings()
     origins: OriginSettings = OriginSettings()
     workers: Annotated[int, Field(ge=1, le=64)] = 1

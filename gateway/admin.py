@@ -1,4 +1,4 @@
-"""The operators' listener: alive, ready, metrics. On a port of its own, never behind a public host."""
+"""The operators' listener: alive, ready, metrics, activity. On a port of its own, never behind a public host."""
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,6 +15,8 @@ class Operated:
     is_ready: Callable[[], bool]
     """Whether traffic should come here."""
     render_metrics: Callable[[], Awaitable[bytes]]
+    report_activity: Callable[[], Awaitable[bytes]]
+    """Which workspace was used when, as JSON."""
     remarks: Callable[[], Sequence[str]] = tuple
     """What /readyz says beside the word, a line each: whatever does not do its work."""
 
@@ -24,10 +26,11 @@ _OPERATED = web.AppKey("operated", Operated)
 
 @asynccontextmanager
 async def serve_admin(sockets: Sequence[socket.socket], operated: Operated) -> AsyncIterator[None]:
-    """Serve /healthz, /readyz and /metrics on listening sockets while the block runs."""
+    """Serve /healthz, /readyz, /metrics and /activity on listening sockets while the block runs."""
     app = web.Application()
     app[_OPERATED] = operated
-    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)])
+    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz)])
+    app.add_routes([web.get("/metrics", _metrics), web.get("/activity", _activity)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)  # s; a scrape takes milliseconds
     await runner.setup()
     try:
@@ -52,3 +55,7 @@ async def _readyz(request: web.Request) -> web.Response:
 async def _metrics(request: web.Request) -> web.Response:
     body = await request.app[_OPERATED].render_metrics()
     return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def _activity(request: web.Request) -> web.Response:
+    return web.Response(body=await request.app[_OPERATED].report_activity(), content_type="application/json")

@@ -30,6 +30,10 @@ from gateway.http.record import Recorder
 from gateway.http.streams import Streams
 from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
+from gateway.idle.ledger import Ledger
+from gateway.idle.standing import render_report
+from gateway.idle.uses import Uses
+from gateway.idle.watch import IdleWatch
 from gateway.listening import Listeners
 from gateway.log import Log
 from gateway.loop_lag import measure_lag
@@ -65,6 +69,7 @@ class Gateway:
         self.http: HttpDoor | None = None
         self.ssh: SshDoor | None = None
         self.streams: Streams | None = None
+        self.idle: IdleWatch | None = None
         self._routes: RouteSource | None = None
         self._known = asyncio.Event()
         self.table.subscribe(self._note_synced)
@@ -127,14 +132,18 @@ class Gateway:
         writer = RouteWriter(self.table, ended=self._end_workspace, metrics=self.metrics, log=self._log)
         source = open_route_source(settings, writer, self.metrics, self._log)
         self._routes = routes = await stack.enter_async_context(source)
-        operated = Operated(lambda: self.is_ready, self._render_metrics, lambda: routes.remarks)
+        ledger = Ledger()
+        uses = Uses(settings.idle, ledger)
+        self.idle = watch = IdleWatch(settings.idle, self.table, ledger, uses, self._log)
+        self.metrics.measure_idle = ledger.all_idle
+        operated = Operated(lambda: self.is_ready, self._render_metrics, self._report_activity, lambda: routes.remarks)
         await stack.enter_async_context(serve_admin(self._listeners.admin, operated))
         gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
         policy = AccessPolicy(gitlab, settings.visibility)
         owners = WorkspaceOwners(gitlab, ProfileClient(gitlab.calls, self._clock), settings.auth.service_token)
         waker = await stack.enter_async_context(Waker(Wishes(gitlab), self.metrics, self._log))
         if settings.http.enabled:
-            self.http = await self._open_http(stack, gitlab, policy, owners, routes=routes, waker=waker)
+            self.http = await self._open_http(stack, gitlab, policy, owners, routes=routes, waker=waker, uses=uses)
         if settings.ssh.enabled:
             portal_url = settings.auth.portal_url if settings.http.enabled else ""
             self.ssh = SshDoor(
@@ -143,12 +152,14 @@ class Gateway:
                 SharedAccess(policy, Share(SSH_TOKENS)),
                 self.metrics,
                 self._log,
+                uses=uses,
                 owners=owners if owners.has_service_token or settings.http.enabled else None,
                 portal_url=portal_url,
                 sockets=self._listeners.ssh,
             )
             await stack.enter_async_context(self.ssh)
         await stack.enter_async_context(running(routes.follow()))
+        await stack.enter_async_context(running(watch.run()))
 
     async def _open_http(
         self,
@@ -159,6 +170,7 @@ class Gateway:
         *,
         routes: RouteSource,
         waker: Waker,
+        uses: Uses,
     ) -> HttpDoor:
         settings = self._settings
         sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
@@ -203,7 +215,7 @@ class Gateway:
             self.metrics.certificate_expiry.labels("tls").set_function(lambda: tls.expires)
             await stack.enter_async_context(running(tls.follow(self._log)))
         door = HttpDoor(
-            settings.http, gate, recorder, scheme=settings.auth.protocol, sockets=self._listeners.http, tls=tls
+            settings.http, gate, recorder, uses, scheme=settings.auth.protocol, sockets=self._listeners.http, tls=tls
         )
         await stack.enter_async_context(door)
         self.streams = gate.streams
@@ -215,6 +227,9 @@ class Gateway:
         if http.tls_certificate is None or http.tls_key is None:
             return None
         return DoorTls(http.tls_certificate, http.tls_key)
+
+    async def _report_activity(self) -> bytes:
+        return render_report(self.idle.all_standings()) if self.idle else b""
 
     async def _render_metrics(self) -> bytes:
         self.metrics.tasks.set(len(asyncio.all_tasks()))

@@ -4,13 +4,13 @@ Everything about a metric is said where it is made, once; the page of Prometheus
 table for people are made from that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
-from gateway.tally import Buckets, Count, Spread, Tally
+from gateway.tally import Buckets, Count, Spread, Survey, Tally
 
 PREFIX = "workspaces_gateway_"
 """What the name of every metric of the gateway's own begins with."""
@@ -65,6 +65,11 @@ class Catalogue:
     def histograms(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> Spread:
         self._describe(name, "histogram", labels, text)
         return Spread(PREFIX + name, text, labels, bounds, self.registry)
+
+    def survey(self, name: str, text: str, bounds: Sequence[float], measure: Callable[[], Iterable[float]]) -> None:
+        """A histogram of how things stand when it is read, and not of what happened so far."""
+        self._describe(name, "histogram", (), text, Fold.MAX)
+        Survey(_PREFIX + name, text, bounds, measure, self.registry)
 
     def process(self) -> None:
         """What every program tells of itself, by the names that every dashboard knows."""

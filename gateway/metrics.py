@@ -5,6 +5,7 @@ Labels are bounded: never a user, a workspace, an address or a host. Names keep 
 """
 
 import platform
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
 from prometheus_client import generate_latest
@@ -17,6 +18,7 @@ from gateway.descriptors import find_used_ratio
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600)
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _WAKE_SECONDS = (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600)  # a pod takes seconds, or minutes with its image
+_IDLE_SECONDS = (60, 300, 900, 1800, 3600, 2 * 3600, 4 * 3600, 8 * 3600, 24 * 3600, 7 * 24 * 3600)
 _LOGIN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 _BUILD = {
@@ -38,6 +40,7 @@ class Metrics:
         self._describe_entry()
         self._describe_routes()
         self._describe_ssh()
+        self._describe_idle()
 
     def render(self) -> bytes:
         """The Prometheus text exposition of everything counted so far."""
@@ -194,3 +197,18 @@ class Metrics:
         self.ssh_startups_dropped = made.counter("ssh_startups_dropped", "Clients for whom too many were logging in.")
         self.ssh_health_probes = made.counter("ssh_health_probes", "Connections that ended without a byte received.")
         self.ssh_drain_remaining = made.gauge("ssh_drain_remaining", "Connections that a drain still waits for.")
+
+    def _describe_idle(self) -> None:
+        made = self.catalogue
+        self.measure_idle: Callable[[], Iterable[float]] = tuple
+        """Seconds for which each running workspace was idle, at the time of a scrape."""
+        made.survey(
+            "workspace_idle_seconds",
+            "For how long workspaces that run have been unused, as of now.",
+            _IDLE_SECONDS,
+            self._read_idle,
+        )
+        self.idle_stops = made.counters("idle_stops", "Workspaces that were unused for too long.", "result")
+
+    def _read_idle(self) -> Iterable[float]:
+        return self.measure_idle()

@@ -67,6 +67,10 @@ class Buckets:
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
 
+    def clear(self) -> None:
+        self.counts = [0] * len(self.counts)
+        self.sum = 0.0
+
     def add(self, value: float) -> None:
         self.counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
@@ -106,3 +110,26 @@ class Spread(Collector):
                 buckets.append((name, running))
             family.add_metric(labels, buckets, held.sum)
         yield family
+
+
+class Survey(Collector):
+    """A histogram of what `measure` says whenever it is read; its values go up and down."""
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        bounds: Sequence[float],
+        measure: Callable[[], Iterable[float]],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._measure = measure
+        self._spread = Spread(name, text, (), bounds, CollectorRegistry())
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        buckets = self._spread.labels()
+        buckets.clear()
+        for value in self._measure():
+            buckets.add(value)
+        return self._spread.collect()

@@ -1,6 +1,7 @@
 """Adds up the metrics of several worker processes, so that one scrape tells of all of them. Pure.
 
-Counters and histograms of a worker that ended stay in the totals: a counter never goes down.
+Counters and histograms of a worker that ended stay in the totals: a counter never goes down. What every worker tells of
+the same things, a gauge or a histogram, is theirs together and ends with the last of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,12 +33,15 @@ class Totals:
 
     def end(self, worker: int) -> None:
         """The worker is no more: what it counted stays, what it held is gone."""
-        counted = [family for family in self._latest.pop(worker, []) if family.type != "gauge"]
+        counted = [family for family in self._latest.pop(worker, []) if self._is_counted(family)]
         self._ended = list(self._add_up([self._ended, counted]))
 
     def render(self) -> bytes:
         """The Prometheus text exposition of all workers together."""
         return generate_latest(_Collected(self._add_up([self._ended, *self._latest.values()])))
+
+    def _is_counted(self, family: Metric) -> bool:
+        return family.type != "gauge" and self._folds.get(family.name, Fold.SUM) is Fold.SUM
 
     def _add_up(self, expositions: Iterable[Iterable[Metric]]) -> Iterator[Metric]:
         """One family of each name, with the samples of all of them made one."""

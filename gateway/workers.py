@@ -20,6 +20,7 @@ import aiohttp
 
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
+from gateway.idle.standing import merge_reports
 from gateway.listening import Listeners, bind, bind_doors, bind_listeners, close
 from gateway.log import Log
 from gateway.metrics import Metrics
@@ -81,7 +82,9 @@ class Supervisor:
                 self._slots.append(_Slot(number, doors, folder / f"admin-{number}"))
             admin = bind("the admin listener", self._settings.admin.address, self._settings.admin.port)
             stack.callback(close, admin)
-            await stack.enter_async_context(serve_admin(admin, Operated(self._is_ready, self._render)))
+            await stack.enter_async_context(
+                serve_admin(admin, Operated(self._is_ready, self._render, self._report_activity))
+            )
             await self._supervise()
         self._log.info("gateway.closed")
 
@@ -163,24 +166,33 @@ class Supervisor:
 
     async def _render(self) -> bytes:
         """The metrics of all workers; one that does not answer in time is told by what it said last."""
-        async with asyncio.TaskGroup() as group:
-            for slot in self._slots:
-                if slot.is_ready:
-                    group.create_task(self._scrape(slot))
+        for slot, page in await self._ask_all("metrics"):
+            self._totals.update(slot.number, page.decode())
         self._totals.update(_PARENT, self._metrics.render().decode())
         return self._totals.render()
 
-    async def _scrape(self, slot: _Slot) -> None:
+    async def _report_activity(self) -> bytes:
+        return merge_reports(report for _, report in await self._ask_all("activity"))
+
+    async def _ask_all(self, page: str) -> list[tuple[_Slot, bytes]]:
+        """What the admin listeners of the workers answer; one that does not in time is left out."""
+        async with asyncio.TaskGroup() as group:
+            asked = [(slot, group.create_task(self._ask(slot, page))) for slot in self._slots if slot.is_ready]
+        answers = ((slot, task.result()) for slot, task in asked)
+        return [(slot, answer) for slot, answer in answers if answer is not None]
+
+    async def _ask(self, slot: _Slot, page: str) -> bytes | None:
         timeout = aiohttp.ClientTimeout(total=SCRAPE_SECONDS)
         connector = aiohttp.UnixConnector(str(slot.admin))
         try:
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as client,
-                client.get("http://worker/metrics") as response,
+                client.get(f"http://worker/{page}") as response,
             ):
-                self._totals.update(slot.number, await response.text())
+                return await response.read()
         except (aiohttp.ClientError, TimeoutError) as exc:
             self._log.warning("worker.silent", worker=slot.number, reason=type(exc).__name__)
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def _workspace(service: WorkspaceService, rules: RoutingRules) -> Workspace:
         state=service.state,
         ssh=Endpoint(service.cluster_ip, ssh.port) if ssh else None,
         ssh_host_key=service.ssh_host_key.strip(),
+        idle_timeout=service.idle_timeout.strip(),
     )
 
 

@@ -59,6 +59,7 @@ class _WorkspaceEntry(_Entry):
     address: str
     state: WorkspaceState = WorkspaceState.UNKNOWN
     ssh_host_key: str = ""
+    idle_timeout: str | int = ""
     ports: tuple[_PortEntry, ...]
 
 
@@ -127,6 +128,7 @@ def _service(entry: _WorkspaceEntry, index: int) -> WorkspaceService:
         visibility=tuple((port.target_port, port.visibility) for port in entry.ports),
         state=entry.state,
         ssh_host_key=entry.ssh_host_key,
+        idle_timeout=str(entry.idle_timeout),
     )
 
 

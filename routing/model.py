@@ -43,6 +43,8 @@ class Workspace:
     ssh_host_key: str = ""
     """What the annotation `workspaces.gitlab.com/ssh-host-key` says of that sshd, exactly as written: the host keys it
     may have, or their fingerprints. Empty where nobody says so."""
+    idle_timeout: str = ""
+    """What the annotation `workspaces.gitlab.com/idle-timeout` says: how long it may be unused. Exactly as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class WorkspaceService:
     state: WorkspaceState = WorkspaceState.UNKNOWN
     ssh_host_key: str = ""
     """The annotation `workspaces.gitlab.com/ssh-host-key`."""
+    idle_timeout: str = ""
+    """The annotation `workspaces.gitlab.com/idle-timeout`."""
 
     @property
     def key(self) -> str:

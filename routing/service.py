@@ -17,6 +17,7 @@ from routing.visibility_annotation import Declared, NotUnderstood, read_declared
 HOST_TEMPLATE = "workspaces.gitlab.com/host-template"
 WORKSPACE_ID = "workspaces.gitlab.com/id"
 SSH_HOST_KEY = "workspaces.gitlab.com/ssh-host-key"
+IDLE_TIMEOUT = "workspaces.gitlab.com/idle-timeout"
 
 PORTS_MAX = 128  # of one Service: more than any devfile names, so that one Service cannot fill the table
 _ID = re.compile(r"[1-9][0-9]{0,18}\Z")  # a number of GitLab's database
@@ -45,6 +46,7 @@ def read_service(manifest: Manifest) -> tuple[WorkspaceService | None, tuple[Ref
         ports=ports,
         visibility=_read_visibility(annotations, key, refusals),
         ssh_host_key=annotations.get(SSH_HOST_KEY, ""),
+        idle_timeout=annotations.get(IDLE_TIMEOUT, ""),
     )
     return service, tuple(refusals)
 

@@ -27,6 +27,7 @@ from gateway.http.record import Recorder
 from gateway.http.registry import Registry
 from gateway.http.tls import DoorTls
 from gateway.http.tunnel import Tunnel
+from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
 
 _PRESSED_SECONDS = 5  # for which an idle connection is kept when room runs out: a page that loads is done by then
@@ -41,6 +42,7 @@ class HttpDoor:
         settings: HttpSettings,
         gate: Gate,
         recorder: Recorder,
+        uses: Uses,
         *,
         scheme: str,
         sockets: Sequence[socket.socket] = (),
@@ -68,6 +70,7 @@ class HttpDoor:
             crowd=self._crowd,
             trusted=trusted,
             recorder=recorder,
+            uses=uses,
             scheme=scheme.encode(),
             spawn=self._spawn,
             now=time.monotonic,  # as the event loop, whose own time uvloop rounds to milliseconds

@@ -25,6 +25,7 @@ from gateway.http.pool import DialError, DialFailure
 from gateway.http.record import REVOKED
 from gateway.http.switching import open_tunnel
 from gateway.http.upstream import UpstreamConnection
+from gateway.http.use import is_work
 from gateway.http.websocket import is_accepted
 from routing.model import WorkspaceState
 
@@ -185,6 +186,10 @@ class Exchange:
         if forward.route is not None:
             self._own_cookies = self._plane.gate.cookies.names
             self._plane.gate.streams.add(self, forward)
+            if is_work(self.head, forward):
+                self._plane.uses.act(forward.route.workspace.id)
+            else:
+                self._plane.uses.poll(forward.route.workspace.id)
         upstream = self._plane.pool.take(forward.origin, self._plane.now())
         if upstream is not None:
             self._send_head(upstream, reused=True)

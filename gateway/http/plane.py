@@ -16,6 +16,7 @@ from gateway.http.pool import Pool
 from gateway.http.record import Recorder
 from gateway.http.registry import Registry
 from gateway.http.tunnel import Tunnel
+from gateway.idle.uses import Uses
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 """What a task does. Not yet a coroutine: one whose task is cancelled before it begins would never be awaited."""
@@ -62,6 +63,7 @@ class Plane:
     crowd: Crowd
     trusted: TrustedProxies
     recorder: Recorder
+    uses: Uses
     scheme: bytes
     spawn: Callable[[Work], asyncio.Task[None]]
     tunnels: Registry[Tunnel]

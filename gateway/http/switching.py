@@ -26,6 +26,7 @@ def open_tunnel(
     def closed(up: int, down: int) -> None:
         plane.tunnels.discard(tunnel)
         plane.gate.streams.discard(tunnel)
+        plane.uses.close(tunnel)
         plane.recorder.tunnel_closed(
             head,
             forward,
@@ -39,11 +40,14 @@ def open_tunnel(
     tunnel = Tunnel(
         client.transport,
         workspace,
+        pulse=plane.uses.find_pulse(forward.route.workspace.id if forward.route else ""),
         closed=closed,
         client_lost=lambda: plane.crowd.leave(client.peer),
         workspace_lost=lambda: plane.pool.leave(forward.origin),
     )
     plane.tunnels.add(tunnel)
     plane.gate.streams.add(tunnel, forward)
+    if forward.route is not None:
+        plane.uses.open_tunnel(tunnel, forward.route.workspace.id)
     plane.recorder.tunnel_opened()
     tunnel.open(client.hand_over(), rest)

@@ -9,11 +9,14 @@ import socket
 from collections.abc import Callable
 
 from gateway.http.frames import FrameTrack
+from gateway.idle.pulse import Pulse
 
 KEEPALIVE_IDLE = 30  # seconds before the first probe: below the idle limits of common NATs and load balancers
 KEEPALIVE_INTERVAL = 10  # seconds between probes
 KEEPALIVE_PROBES = 4  # so an end that vanished is noticed after 70 s
 FLUSH_SECONDS = 60  # for an end that has yet to take what the other one said before it left; as a body may take
+_PINGS = frozenset((0x89, 0x8A))  # the first byte of a ping or pong, which is never in pieces (RFC 6455, section 5.5)
+_CONTROL_HEAD = 6  # bytes before its payload: two, and the mask of a client
 # Close frames with the codes 1001 and 1008 (RFC 6455, sections 5.5.1 and 7.4.1)
 _GOING_AWAY = b"\x88\x02\x03\xe9"
 _POLICY_VIOLATION = b"\x88\x02\x03\xf0"
@@ -60,14 +63,35 @@ class _End(asyncio.Protocol):
         self._lost()
 
 
+class _ClientEnd(_End):
+    """The side of which it is asked what a person sent. Pings and pongs come by themselves, and alone in a read."""
+
+    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport, lost: Callable[[], None], pulse: Pulse) -> None:
+        super().__init__(tunnel, transport, lost)
+        self._pulse = pulse
+        self.ping_bytes = 0
+        self.typed_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        size = len(data)
+        self.bytes += size
+        if _is_ping(data):
+            self.ping_bytes += size
+        elif self._pulse.is_still():
+            self.typed_bytes += size
+        self.other.transport.write(data)
+
+
 class _WorkspaceEnd(_End):
     """The side whose frames are followed, so that the gateway can put a last one behind them."""
 
-    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport, lost: Callable[[], None]) -> None:
+    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport, lost: Callable[[], None], pulse: Pulse) -> None:
         super().__init__(tunnel, transport, lost)
+        self._pulse = pulse
         self.frames = FrameTrack()
 
     def data_received(self, data: bytes) -> None:
+        self._pulse.speak()
         self.frames.feed(data)
         super().data_received(data)
 
@@ -80,18 +104,20 @@ class Tunnel:
         client: asyncio.Transport,
         workspace: asyncio.Transport,
         *,
+        pulse: Pulse,
         closed: Callable[[int, int], None],
         client_lost: Callable[[], None],
         workspace_lost: Callable[[], None],
     ) -> None:
-        """Takes over both transports.
+        """Takes over both transports. `pulse` is that of the workspace.
 
         `closed` gets the bytes from the client and from the workspace, once; the others are told when that end is no
         more, which for one that has yet to take something is later.
         """
         self._closed: Callable[[int, int], None] | None = closed
-        self._client = _End(self, client, client_lost)
-        self._workspace = _WorkspaceEnd(self, workspace, workspace_lost)
+        self.pulse = pulse
+        self._client = _ClientEnd(self, client, client_lost, pulse)
+        self._workspace = _WorkspaceEnd(self, workspace, workspace_lost, pulse)
         self.is_revoked = False
         """Whether it was closed because its visitor may not be here any more."""
         self._client.other, self._workspace.other = self._workspace, self._client
@@ -99,9 +125,24 @@ class Tunnel:
     def __repr__(self) -> str:
         return f"<Tunnel up={self._client.bytes} down={self._workspace.bytes}>"
 
+    @property
+    def data_bytes(self) -> int:
+        """From the client so far, but for pings and pongs."""
+        return self._client.bytes - self._client.ping_bytes
+
+    @property
+    def typed_bytes(self) -> int:
+        """The same without what only answers the workspace."""
+        return self._client.typed_bytes
+
+    @property
+    def has_terminal(self) -> bool:
+        """Never known of a WebSocket: whatever it carries, a page may send it by itself."""
+        return False
+
     def open(self, from_client: bytes, from_workspace: bytes) -> None:
         """Pass on what came early, then everything."""
-        ends = (self._client, self._workspace)
+        ends: tuple[_End, ...] = (self._client, self._workspace)
         for end in ends:
             keep_alive(end.transport)
             end.transport.set_protocol(end)
@@ -148,6 +189,11 @@ class Tunnel:
         self.close()
         self._client.transport.abort()
         self._workspace.transport.abort()
+
+
+def _is_ping(data: bytes) -> bool:
+    """Whether this is one ping or pong of a client and nothing else."""
+    return data[0] in _PINGS and len(data) > 1 and len(data) == _CONTROL_HEAD + (data[1] & 0x7F)
 
 
 def keep_alive(transport: asyncio.Transport) -> None:

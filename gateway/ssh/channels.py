@@ -53,6 +53,8 @@ class Channels:
         self._unanswered = {True: 0, False: 0}
         self._closed = {True: 0, False: 0}
         self._shown = 0
+        self.has_terminal = False
+        """Whether the client asked for one."""
 
     def __repr__(self) -> str:
         return f"Channels(open={self.open})"
@@ -115,6 +117,8 @@ class Channels:
                 refused = bytes((CHANNEL_REQUEST,)) + UInt32(number) + _REFUSED_REQUEST + Boolean(wants_reply)
                 return refused if wants_reply else None
             self._asked_for[_REQUESTS[name]] += 1
+        elif name == b"pty-req":
+            self.has_terminal = True
         elif name in (b"exec", b"shell", b"subsystem"):
             self._note("audit.ssh_run", type=name.decode(), program=_program(name, packet))
         return payload

@@ -100,6 +100,16 @@ class Connection(asyncssh.SSHServer):
         self._is_over = False
 
     @property
+    def relay(self) -> Relay | None:
+        """What carries the packets of a client that is logged in."""
+        return self._relay
+
+    @property
+    def workspace_id(self) -> str:
+        """GitLab's number of the workspace the client asked for."""
+        return self._workspace.id if self._workspace else ""
+
+    @property
     def workspace_uid(self) -> str:
         """Of the workspace the client asked for; empty before it asked, or where there is none."""
         return self._workspace.uid if self._workspace else ""

@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 from gateway.metrics import Metrics
 
+_DATA_HEAD = 9  # bytes before the data in a CHANNEL_DATA; and a whole CHANNEL_WINDOW_ADJUST (RFC 4254, section 5.2)
+_DATA = frozenset((94, 95))
+"""CHANNEL_DATA and CHANNEL_EXTENDED_DATA."""
+
 
 class Flow:
     """The counts of one leg."""
@@ -20,18 +24,30 @@ class Flow:
         self._congested_since: float | None = None
         self.size = 0
         """Bytes relayed from this leg."""
+        self.data = 0
+        """What of it was data of channels."""
 
-    def note_packet(self, size: int) -> None:
-        """One went the slow way, through asyncssh."""
+    def note_packet(self, payload: bytes) -> int:
+        """One went the slow way, through asyncssh; the bytes of data in it."""
+        size = len(payload)
         self.size += size
+        data = size - _DATA_HEAD if payload[0] in _DATA else 0
+        self.data += data
         self._bytes.value += size
         self._handed.value += 1
+        return data
 
-    def note_pumped(self, size: int, packets: int) -> None:
-        """So many went the fast way, with payloads of this size altogether."""
+    def note_pumped(self, size: int, packets: int) -> int:
+        """So many went the fast way, with payloads of this size altogether; the bytes of data in them.
+
+        All are data or window adjusts, and a window adjust is as long as the head of data is.
+        """
+        data = size - packets * _DATA_HEAD
         self.size += size
+        self.data += data
         self._bytes.value += size
         self._pumped.value += packets
+        return data
 
     def note_rekey(self) -> None:
         self._rekeys.value += 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import asyncssh
 from asyncssh.packet import Boolean, SSHPacket, String
 
+from gateway.idle.pulse import Pulse
 from gateway.metrics import Metrics
 from gateway.ssh import limits
 from gateway.ssh.channels import Channels
@@ -85,6 +86,8 @@ class Relay:
         self._client_leg = client
         self._channels = channels
         self._keepalive_bytes = 0
+        self._answer_bytes = 0
+        self.pulse = Pulse()
         self._client = _Side("client", client, Flow(metrics, "client", "received"))
         self._workspace = _Side("workspace", workspace, Flow(metrics, "workspace", "sent"))
         self.ended: Parting | None = None
@@ -101,6 +104,21 @@ class Relay:
     def sent_bytes(self) -> int:
         """Relayed so far to the client."""
         return self._workspace.flow.size
+
+    @property
+    def data_bytes(self) -> int:
+        """Data of channels from the client so far, which neither keepalives nor window adjusts are."""
+        return self._client.flow.data
+
+    @property
+    def typed_bytes(self) -> int:
+        """The same without what only answers the workspace's data, as an editor does."""
+        return self._client.flow.data - self._answer_bytes
+
+    @property
+    def has_terminal(self) -> bool:
+        """Whether the client asked for one; a terminal sends nothing by itself, unlike an editor."""
+        return self._channels.has_terminal
 
     @property
     def working_bytes(self) -> int:
@@ -130,13 +148,13 @@ class Relay:
         side, other = self._sides(leg)
         passed = self._inspect(side, other, payload) if payload[0] in _INSPECTED else payload
         if passed is not None:
-            side.flow.note_packet(len(passed))
+            self._note_data(side, side.flow.note_packet(passed))
             other.leg.send(passed)
 
     def data_relayed(self, leg: Leg, size: int, packets: int) -> None:
         """A pump has moved packets with payloads of this size, which nobody needs to look at."""
         side, _ = self._sides(leg)
-        side.flow.note_pumped(size, packets)
+        self._note_data(side, side.flow.note_pumped(size, packets))
 
     def congestion_changed(self) -> None:
         """Reads a leg only while the other takes its packets; but a key exchange must be read, or it never ends."""
@@ -187,6 +205,14 @@ class Relay:
             case _:
                 self._on_reply(side, other, payload)
                 return None
+
+    def _note_data(self, side: _Side, size: int) -> None:
+        if not size:
+            return
+        if side is self._workspace:
+            self.pulse.speak()
+        elif not self.pulse.is_still():
+            self._answer_bytes += size
 
     def _on_global_request(self, side: _Side, other: _Side, packet: SSHPacket, size: int) -> bool:
         name = packet.get_string()

@@ -12,6 +12,7 @@ from typing import Self
 import asyncssh
 
 from config.settings import SshSettings
+from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
 from gateway.log import Log
 from gateway.metrics import Metrics
@@ -50,6 +51,7 @@ class SshDoor:
         metrics: Metrics,
         log: Log,
         *,
+        uses: Uses | None = None,
         owners: Owners | None = None,
         portal_url: str = "",
         sockets: Sequence[socket.socket] = (),
@@ -59,6 +61,7 @@ class SshDoor:
         self._metrics = metrics
         self._log = log
         self._access = access
+        self._uses = uses
         remembered = RememberedAccess(access, settings, metrics)
         pod_keys = PodKeys(settings.pod_host_key_change)
         self._admission = Admission(remembered, Upstreams(settings), pod_keys, metrics, log, portal_url=portal_url)
@@ -150,6 +153,12 @@ class SshDoor:
         for connection in [each for each in self._connections if each.workspace_uid == uid]:
             self._end(connection, "workspace_gone", GONE)
 
+    def notify_workspace(self, workspace_id: str, text: str) -> None:
+        """Tells everybody who is logged in at one workspace of GitLab."""
+        for connection in self._connections:
+            if connection.workspace_id == workspace_id:
+                connection.notify(text)
+
     def _enter(self, peer: Peer) -> ClientLeg | bytes:
         if self._bans.is_banned(peer.address):
             self._metrics.ssh_attempts.labels("banned", attempts.BANNED).inc()
@@ -217,6 +226,8 @@ class SshDoor:
             self._log.warning("ssh.banned", address=address)
 
     def _watch(self, connection: Connection, entry: Entry) -> None:
+        if self._uses is not None and connection.relay is not None:
+            self._uses.open_ssh(connection.relay, connection.workspace_id)
         self._watches[connection] = self._watchers.create_task(self._end_in_time(connection, entry))
 
     async def _end_in_time(self, connection: Connection, entry: Entry) -> None:
@@ -247,6 +258,8 @@ class SshDoor:
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        if self._uses is not None and connection.relay is not None:
+            self._uses.close(connection.relay)
         if watch := self._watches.pop(connection, None):
             watch.cancel()
         if not self._connections:

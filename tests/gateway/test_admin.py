@@ -19,7 +19,7 @@ async def serving(*, ready: bool) -> AsyncIterator[str]:
 
     sockets = bind("the admin listener", "127.0.0.1", 0)
     try:
-        async with serve_admin(sockets, Operated(lambda: ready, render)):
+        async with serve_admin(sockets, Operated(lambda: ready, render, render)):
             yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     finally:
         close(sockets)

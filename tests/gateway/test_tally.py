@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from gateway.tally import Spread, Tally
+from gateway.tally import Spread, Survey, Tally
 
 BOUNDS = (0.1, 1, 10)
 
@@ -57,3 +57,18 @@ def test_a_block_is_timed_however_it_ends(registry: CollectorRegistry) -> None:
         raise ZeroDivisionError
 
     assert registry.get_sample_value("seconds_count") == 1
+
+
+def test_a_survey_tells_how_things_stand_when_it_is_read() -> None:
+    """And forgets how they stood before."""
+    registry, values = CollectorRegistry(), [1.0, 5.0]
+    Survey("age_seconds", "Age.", (2, 10), lambda: values, registry)
+
+    first = registry.get_sample_value("age_seconds_bucket", {"le": "2.0"}), registry.get_sample_value("age_seconds_sum")
+    values[:] = [7.0]
+    second = (
+        registry.get_sample_value("age_seconds_bucket", {"le": "2.0"}),
+        registry.get_sample_value("age_seconds_sum"),
+    )
+
+    assert (first, second) == ((1, 6), (0, 7))

@@ -1,5 +1,7 @@
 """The metrics of several workers as one."""
 
+from functools import partial
+
 import pytest
 
 from gateway.metrics import Metrics
@@ -65,3 +67,18 @@ def test_a_worker_that_never_said_anything_may_end(totals: Totals) -> None:
     totals.end(9)
 
     assert 'workspaces_gateway_sign_ins_total{result="ok"} 7.0' in totals.render().decode()
+
+
+def test_what_every_worker_tells_of_the_same_workspaces_is_not_added_up(totals: Totals) -> None:
+    """Nor kept of a worker that ended."""
+    for number, idle in ((1, (30.0, 7200.0)), (2, (20.0, 7200.0))):
+        metrics = Metrics()
+        metrics.measure_idle = partial(tuple, idle)
+        totals.update(number, metrics.render().decode())
+    both = totals.render().decode().splitlines()
+    totals.end(1)
+    totals.end(2)
+
+    assert "workspaces_gateway_workspace_idle_seconds_count 2.0" in both
+    assert 'workspaces_gateway_workspace_idle_seconds_bucket{le="60.0"} 1.0' in both
+    assert "workspace_idle_seconds" not in totals.render().decode()

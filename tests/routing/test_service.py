@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from routing.model import ServicePort
-from routing.service import PORTS_MAX, SSH_HOST_KEY, read_service
+from routing.service import IDLE_TIMEOUT, PORTS_MAX, SSH_HOST_KEY, read_service
 from routing.visibility_annotation import ANNOTATION
 
 Change = dict[str, Any]
@@ -45,7 +45,7 @@ def manifest(*, annotations: Change | None = None, spec: Change | None = None, *
 
 def test_everything_that_counts_is_read() -> None:
     """As GitLab's agent writes it."""
-    annotations = {ANNOTATION: '{"3000": "internal"}', SSH_HOST_KEY: "SHA256:abc"}
+    annotations = {ANNOTATION: '{"3000": "internal"}', SSH_HOST_KEY: "SHA256:abc", IDLE_TIMEOUT: "30m"}
     service, refusals = read_service(manifest(annotations=annotations))
 
     assert service is not None
@@ -53,7 +53,7 @@ def test_everything_that_counts_is_read() -> None:
     assert (service.workspace_id, service.agent_id, service.cluster_ip) == ("993", "991", "10.96.0.7")
     assert service.ports == (ServicePort("editor-server", 60001, 60001), ServicePort("http-3000", 80, 3000))
     assert service.visibility == ((3000, "internal"),)
-    assert service.ssh_host_key == "SHA256:abc"
+    assert (service.ssh_host_key, service.idle_timeout) == ("SHA256:abc", "30m")
     assert refusals == ()
 
 

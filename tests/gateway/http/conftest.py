@@ -24,19 +24,30 @@ from auth.model import GitLabFault, Grant, Ownership, Tokens, User, Visibility, 
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, session_ref
 from auth.wishes import Wishes
-from config.settings import AuthSettings, HttpSettings, RoutingSettings, SessionSettings, Settings, VisibilitySettings
+from config.settings import (
+    AuthSettings,
+    HttpSettings,
+    IdleSettings,
+    RoutingSettings,
+    SessionSettings,
+    Settings,
+    VisibilitySettings,
+)
 from gateway.demo.quiet_ports import quiet_ports
 from gateway.http.door import HttpDoor
 from gateway.http.gate import Gate
 from gateway.http.record import Recorder
 from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
+from gateway.idle.ledger import Ledger
+from gateway.idle.uses import Uses
 from gateway.log import open_log
 from gateway.metrics import Metrics
 from gateway.waking import Waker
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Batch, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState
 from routing.table import RouteTable
+from tests.clock import Clock
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -140,6 +151,10 @@ class World:
     cookies: Cookies
     metrics: Metrics
     log: io.StringIO
+    ledger: Ledger
+    uses: Uses
+    clock: Clock
+    """Of the ledger."""
     stack: AsyncExitStack
     claims: int = 0
 
@@ -315,10 +330,15 @@ async def open_world(
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         stack.callback(listener.close)
         recorder = Recorder(metrics, open_log("info", log))
+        clock = Clock()
+        ledger = Ledger(clock)
+        uses = Uses(IdleSettings(), ledger)
         door = await stack.enter_async_context(
-            HttpDoor(chosen.http, gate, recorder, scheme="https", sockets=[listener], tls=tls)
+            HttpDoor(chosen.http, gate, recorder, uses, scheme="https", sockets=[listener], tls=tls)
         )
-        yield World(door, gitlab, policy, table, gate, grants, sessions, cookies, metrics, log, stack)
+        yield World(
+            door, gitlab, policy, table, gate, grants, sessions, cookies, metrics, log, ledger, uses, clock, stack
+        )
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.http.tunnel import Tunnel
 from gateway.http.websocket import accept_key
+from gateway.idle.pulse import Pulse
 from tests.gateway.http.conftest import (
     HOST,
     OK,
@@ -234,6 +235,7 @@ def tunnel_of(client: asyncio.WriteTransport, workspace: asyncio.WriteTransport,
     return Tunnel(
         cast(asyncio.Transport, client),
         cast(asyncio.Transport, workspace),
+        pulse=Pulse(),
         closed=lambda _up, _down: told.append("closed"),
         client_lost=lambda: told.append("client"),
         workspace_lost=lambda: told.append("workspace"),

@@ -19,8 +19,10 @@ import pytest
 from pydantic import SecretStr
 
 from auth.model import Denied, Granted, User, Verdict, WorkspaceRecord
-from config.settings import SshSettings
+from config.settings import IdleSettings, SshSettings
 from gateway.demo.sshd import WorkspaceSshd
+from gateway.idle.ledger import Ledger
+from gateway.idle.uses import Uses
 from gateway.log import open_log
 from gateway.metrics import Metrics
 from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
@@ -30,6 +32,7 @@ from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.parting import Parting
 from gateway.ssh.server import SshDoor
 from routing.model import Endpoint, Workspace, WorkspaceState
+from tests.clock import Clock
 
 TOKEN = "glpat-of-the-owner"
 WORKSPACE = "apple"
@@ -101,6 +104,10 @@ class Gateway:
     metrics: Metrics
     log: io.StringIO
     folder: Path
+    ledger: Ledger
+    uses: Uses
+    clock: Clock
+    """Of the ledger."""
 
     @property
     def workspace(self) -> Workspace:
@@ -318,10 +325,13 @@ class Bench:
         changes = {"host_key": key, "failure_delay": 0.01, **settings}
         chosen = SshSettings(address=LOOPBACK, **changes).model_copy(update={"port": 0})  # any free one
         told = open_log("debug", log)
-        door = SshDoor(chosen, directory, access, metrics, told, owners=owners, portal_url=portal_url)
+        clock = Clock()
+        ledger = Ledger(clock)
+        uses = Uses(IdleSettings(), ledger)
+        door = SshDoor(chosen, directory, access, metrics, told, uses=uses, owners=owners, portal_url=portal_url)
         await self._stack.enter_async_context(door)
         self._write_known_hosts(door)
-        return Gateway(door, directory, access, metrics, log, self._folder)
+        return Gateway(door, directory, access, metrics, log, self._folder, ledger, uses, clock)
 
     async def join(self, **settings: Any) -> tuple[Gateway, Peer, Peer]:
         """A gateway that relays between a raw client and a raw workspace."""

@@ -1,0 +1,73 @@
+"""How a workspace stands: how long it was unused, and how far it is from its stop; and a report of them all. Pure."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypedDict
+
+from gateway.idle.ledger import Use
+from routing.model import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a workspace that runs stands at a moment."""
+
+    idle: float
+    """Seconds since its last use."""
+    use: Use
+    """What that was."""
+    timeout: float
+    """Seconds that it may go unused; 0 is for ever."""
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until it is stopped; None where that is never."""
+        return max(0.0, self.timeout - self.idle) if self.timeout else None
+
+
+class _Entry(TypedDict):
+    """One workspace of a report."""
+
+    id: str
+    workspace: str
+    namespace: str
+    idle_seconds: int
+    last_use: str | None
+    timeout_seconds: int | None
+    stops_in_seconds: int | None
+
+
+def render_report(standings: Iterable[tuple[Workspace, Standing]]) -> bytes:
+    """JSON for operators, the longest unused first."""
+    return _render(_entry(workspace, standing) for workspace, standing in standings)
+
+
+def merge_reports(reports: Iterable[bytes]) -> bytes:
+    """What several workers report, as one: of each workspace, whoever saw it used last."""
+    latest: dict[str, _Entry] = {}
+    for report in reports:
+        entry: _Entry
+        for entry in json.loads(report)["workspaces"]:
+            known = latest.get(entry["id"])
+            if known is None or entry["idle_seconds"] < known["idle_seconds"]:
+                latest[entry["id"]] = entry
+    return _render(latest.values())
+
+
+def _render(entries: Iterable[_Entry]) -> bytes:
+    told = sorted(entries, key=lambda entry: (-entry["idle_seconds"], entry["workspace"]))
+    return json.dumps({"workspaces": told}, indent=1).encode() + b"\n"
+
+
+def _entry(workspace: Workspace, standing: Standing) -> _Entry:
+    left = standing.left
+    return _Entry(
+        id=workspace.id,
+        workspace=workspace.name,
+        namespace=workspace.namespace,
+        idle_seconds=round(standing.idle),
+        last_use=standing.use.value or None,
+        timeout_seconds=round(standing.timeout) or None,
+        stops_in_seconds=None if left is None else round(left),
+    )

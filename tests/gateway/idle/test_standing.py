@@ -1,0 +1,57 @@
+"""What operators read about all workspaces."""
+
+import json
+
+from gateway.idle.ledger import Use
+from gateway.idle.standing import Standing, merge_reports, render_report
+from routing.model import Workspace, WorkspaceState
+
+
+def workspace(number: str) -> Workspace:
+    return Workspace(number, f"uid-{number}", f"apple-{number}", "ns", "1", WorkspaceState.RUNNING, None)
+
+
+def test_a_report_begins_with_what_was_unused_for_longest() -> None:
+    """And says what becomes of it."""
+    report = render_report(
+        [
+            (workspace("1"), Standing(idle=60.4, use=Use.SSH, timeout=0)),
+            (workspace("2"), Standing(idle=600, use=Use.NOTHING, timeout=1800)),
+        ]
+    )
+
+    assert json.loads(report)["workspaces"] == [
+        {
+            "id": "2",
+            "workspace": "apple-2",
+            "namespace": "ns",
+            "idle_seconds": 600,
+            "last_use": None,
+            "timeout_seconds": 1800,
+            "stops_in_seconds": 1200,
+        },
+        {
+            "id": "1",
+            "workspace": "apple-1",
+            "namespace": "ns",
+            "idle_seconds": 60,
+            "last_use": "ssh",
+            "timeout_seconds": None,
+            "stops_in_seconds": None,
+        },
+    ]
+
+
+def test_of_several_workers_whoever_saw_the_last_use_is_believed() -> None:
+    """Nothing that only one of them knows is lost."""
+    one = render_report(
+        [(workspace("1"), Standing(60, Use.SSH, 0)), (workspace("2"), Standing(900, Use.NOTHING, 1800))]
+    )
+    other = render_report([(workspace("2"), Standing(30, Use.REQUEST, 1800))])
+
+    merged = json.loads(merge_reports([one, other]))["workspaces"]
+
+    assert [(each["id"], each["idle_seconds"], each["last_use"]) for each in merged] == [
+        ("1", 60, "ssh"),
+        ("2", 30, "request"),
+    ]
