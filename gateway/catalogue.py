@@ -69,7 +69,7 @@ class Catalogue:
     def survey(self, name: str, text: str, bounds: Sequence[float], measure: Callable[[], Iterable[float]]) -> None:
         """A histogram of how things stand when it is read, and not of what happened so far."""
         self._describe(name, "histogram", (), text, Fold.MAX)
-        Survey(_PREFIX + name, text, bounds, measure, self.registry)
+        Survey(PREFIX + name, text, bounds, measure, self.registry)
 
     def process(self) -> None:
         """What every program tells of itself, by the names that every dashboard knows."""
