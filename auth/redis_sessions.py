@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from cachetools import TTLCache
 from pydantic import SecretStr
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -34,6 +34,8 @@ from config.settings import SessionSettings
 
 PREFIX = "workspaces-gateway:"
 ANSWER_SECONDS = 2  # a Redis next door answers in a millisecond; people wait behind this
+CONNECTIONS = 64  # each for one command at a time, of a millisecond; a Redis takes 10,000, from all replicas together
+QUEUE_SECONDS = 5  # for one of them to be free: a crowd of thousands after an outage stands in line
 REFRESH_SECONDS = 30  # a gateway that dies while it refreshes a token holds the others up for no longer than this
 RECONNECT_SECONDS = 0.5  # a sign-out at another gateway is to be known within a second
 _NEVER = 2**53  # Unix time; the store, not the seal, says how long a session lives
@@ -262,14 +264,16 @@ async def open_redis_sessions(
     settings: SessionSettings, sealer: Sealer, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[RedisSessions]:
     """A store on the configured Redis while the block runs. Redis need not be there yet."""
-    redis = Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.store,
+        max_connections=CONNECTIONS,
+        timeout=QUEUE_SECONDS,
         password=settings.password.get_secret_value() or None,
         socket_timeout=ANSWER_SECONDS,
         socket_connect_timeout=ANSWER_SECONDS,
         retry=Retry(NoBackoff(), 1),  # once, for a kept connection that turned out dead
     )
-    async with redis, asyncio.TaskGroup() as group:
+    async with Redis.from_pool(pool) as redis, asyncio.TaskGroup() as group:
         store = RedisSessions(redis, settings, sealer, clock)
         listening = group.create_task(store.listen())
         try:

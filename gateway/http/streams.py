@@ -16,6 +16,9 @@ from gateway.http.decision import Forward
 
 STIR_SECONDS = 0.1  # a burst of changes is looked at once; well within the second in which a stream must be closed
 ROUND_SECONDS = 15  # between two rounds; GitLab is asked at most every five minutes about each visitor
+AT_ONCE = (
+    50  # visitors asked about at a time: a thousand in one moment would each want a connection to Redis and GitLab
+)
 _WAKE_SECONDS = 1.0  # between looks at the clock, which may be set meanwhile
 
 _Visitor = tuple[str, str]
@@ -84,30 +87,42 @@ class Streams:
                 due = clock() + ROUND_SECONDS
 
     async def recheck(self) -> None:
-        """One round: each visitor of each host once."""
-        visitors = {visitor: forward for forward in self._open.values() if (visitor := _visitor(forward))}
-        async with asyncio.TaskGroup() as group:
-            for visitor, forward in visitors.items():
-                group.create_task(self._recheck_visitor(visitor, forward))
+        """One round: each visitor of each host once who holds a grant that is due."""
+        visits: dict[_Visitor, list[Stream]] = {}
+        due: set[_Visitor] = set()
+        now = self._clock()
+        for stream, forward in self._open.items():
+            if forward.grant and forward.route:
+                visitor = (forward.grant.session_ref, forward.route.host)
+                visits.setdefault(visitor, []).append(stream)
+                if forward.grant.is_due(now):
+                    due.add(visitor)
+        left = iter(due)
 
-    async def _recheck_visitor(self, visitor: _Visitor, forward: Forward) -> None:
-        answer = await self._rules.recheck(forward)
-        for stream, held in self._of(visitor):
+        async def ask() -> None:
+            for visitor in left:
+                await self._recheck_visitor(visits[visitor])
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, len(due))):
+                group.create_task(ask())
+
+    async def _recheck_visitor(self, streams: list[Stream]) -> None:
+        held = {stream: forward for stream in streams if (forward := self._open.get(stream))}
+        if not held:
+            return
+        answer = await self._rules.recheck(next(iter(held.values())))
+        for stream, forward in held.items():
+            if self._open.get(stream) is not forward:
+                continue  # it ended meanwhile
             match answer:
                 case Grant():
-                    self._open[stream] = replace(held, grant=answer)
+                    self._open[stream] = replace(forward, grant=answer)
                 case Denied():
                     self._close(stream)
-                case Unavailable() if held.grant and not held.grant.holds(self._clock()):
+                case Unavailable() if forward.grant and not forward.grant.holds(self._clock()):
                     self._close(stream)  # like any grant that nobody could renew
-
-    def _of(self, visitor: _Visitor) -> tuple[tuple[Stream, Forward], ...]:
-        return tuple(item for item in self._open.items() if _visitor(item[1]) == visitor)
 
     def _close(self, stream: Stream) -> None:
         self.discard(stream)
         stream.revoke()
-
-
-def _visitor(forward: Forward) -> _Visitor | None:
-    return (forward.grant.session_ref, forward.route.host) if forward.grant and forward.route else None

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from auth.grants import GRANT_LIFETIME
 from auth.model import Session, SessionsUnavailable, Tokens, User
-from auth.redis_sessions import PREFIX, RedisSessions, open_redis_sessions
+from auth.redis_sessions import CONNECTIONS, PREFIX, RedisSessions, open_redis_sessions
 from auth.seal import Sealer
 from auth.sessions import session_ref
 from config.settings import SessionSettings
@@ -317,3 +317,13 @@ def test_the_store_shows_nothing_of_itself() -> None:
     store = RedisSessions(Redis(), SessionSettings(), Sealer([KEY]), time.time)
 
     assert repr(store) == "<RedisSessions>"
+
+
+async def test_a_crowd_that_asks_at_once_shares_some_connections(pair: Pair) -> None:
+    """Fifty gateways must not take more than a Redis has; everybody is answered."""
+    session = await pair.sign_in()
+    ref = session_ref(session.id)
+    found = await asyncio.gather(*(pair.one.get(ref) for _ in range(5 * CONNECTIONS)))
+
+    assert all(found)
+    assert (await pair.raw.info("clients"))["connected_clients"] < 2 * CONNECTIONS

@@ -4,16 +4,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
 
 from auth.access import RECHECK_INTERVAL
 from auth.grants import GRANT_LIFETIME
+from auth.model import Denied, Grant, Unavailable, Visibility
 from gateway.demo.browser import Browser
 from gateway.demo.gitlab import Endpoint, Fault
-from gateway.demo.world import EDITOR_PORT, SITE_PORT
-from gateway.http.streams import ROUND_SECONDS
+from gateway.demo.world import EDITOR_PORT, LOOPBACK, SITE_PORT
+from gateway.http.decision import Forward
+from gateway.http.streams import AT_ONCE, ROUND_SECONDS, Rules, Streams
+from gateway.http.upstream import Origin
+from tests.clock import Clock
 from tests.gateway.conftest import Live, events
 
 EVENTS = "/events?interval=0.1"
@@ -228,3 +233,56 @@ async def test_nothing_is_left_when_all_streams_have_ended(live: Live) -> None:
         async with asyncio.timeout(10):
             while len(live.streams):  # noqa: ASYNC110 - nobody else wants to be told
                 await asyncio.sleep(0.02)
+
+
+@dataclass
+class Crowd(Rules):
+    """Rules that let everybody stay, and note how they are asked."""
+
+    asked: list[str] = field(default_factory=list)
+    at_once: int = 0
+    most: int = 0
+
+    def is_allowed(self, forward: Forward) -> bool:
+        del forward
+        return True
+
+    async def recheck(self, forward: Forward) -> Grant | Denied | Unavailable:
+        assert forward.grant is not None
+        self.asked.append(forward.grant.session_ref)
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        return replace(forward.grant, issued=forward.grant.issued + RECHECK_INTERVAL)
+
+
+class Held:
+    """A stream that nobody closes."""
+
+    def revoke(self) -> None:
+        raise AssertionError("it was closed")
+
+
+async def test_a_round_asks_about_each_visitor_who_is_due_and_not_about_all_at_once(live: Live) -> None:
+    """The session store and GitLab see a queue, and who was let in lately is not asked about again."""
+    clock, crowd = Clock(), Crowd()
+    streams = Streams(crowd, clock)
+    route = live.world.gateway.table.get_route(live.url("/").partition("://")[2].partition(":")[0])
+    assert route is not None
+    forward = Forward(Origin("uid", LOOPBACK, 1), route)
+    for number in range(3 * AT_ONCE):
+        grant = Grant(
+            route.host, "1", "uid", 7, "jo", f"s{number}", Visibility.PRIVATE, clock.now, clock.now + GRANT_LIFETIME
+        )
+        streams.add(Held(), replace(forward, grant=grant))
+        streams.add(Held(), replace(forward, grant=grant))
+    await streams.recheck()
+    assert crowd.asked == []
+    clock.now += RECHECK_INTERVAL
+    await streams.recheck()
+
+    assert sorted(crowd.asked) == sorted(f"s{number}" for number in range(3 * AT_ONCE))
+    assert crowd.most == AT_ONCE
+    await streams.recheck()
+    assert len(crowd.asked) == 3 * AT_ONCE
