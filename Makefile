@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes soak fuzz bench-http bench-ssh bench-kubernetes lint \
+.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes soak fuzz bench-http bench-ssh bench-kubernetes bench-users lint \
   image requirements.txt metrics-table clean
 .DELETE_ON_ERROR:
 
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench-http  the HTTP door beside nginx and Caddy, about ten minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make bench-ssh  the SSH door beside a plain relay, about eight minutes; ROUNDS=n LINES=a,b shorten it'
 	@echo 'make bench-kubernetes  following 100,000 Services, about two minutes; SERVICES=n shortens it'
+	@echo 'make bench-users  what a person costs the gateway, GitLab and Redis, about three minutes; USERS=n shortens it'
 	@echo 'make clean  removes everything that make has made'
 
 # With a terminal, the demo gets Ctrl-C to itself (bash -m), so that it ends in good order and make does not complain.
@@ -88,6 +89,11 @@ bench-ssh: .venv/.installed-dev
 
 bench-kubernetes: .venv/.installed-dev
 	@$(PYTHON) -m tests.bench.kubernetes_bench
+
+bench-users: .venv/.installed-dev
+	@.ci/debian-packages
+	@$(PYTHON) -m tests.bench.calls_bench
+	@$(PYTHON) -m tests.bench.users_bench
 
 lint: .venv/.installed-dev
 	@$(PYTHON) -m ruff check

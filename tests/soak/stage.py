@@ -13,12 +13,14 @@ import secrets
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any
 
 import asyncssh
 import yaml
@@ -57,7 +59,7 @@ class Workspace:
 class Stage:
     """Everything that the load works with."""
 
-    def __init__(self, ports: Ports, folder: Path, state: GitLabState, seed: int) -> None:
+    def __init__(self, ports: Ports, folder: Path, state: GitLabState, seed: int, limits: Mapping[str, Any]) -> None:
         self.ports = ports
         self.folder = folder
         self.state = state
@@ -74,6 +76,7 @@ class Stage:
         """Of the user of all workspaces, as seen from here."""
         self.http_port = 0
         """Of the server of all workspaces."""
+        self._limits = limits
         self._sshd_port = 0
         self._serials = count()
         self._process: asyncio.subprocess.Process | None = None
@@ -178,7 +181,10 @@ class Stage:
         self.http_port = await stack.enter_async_context(serve_workspaces())
         (self.folder / "routes.yaml").write_text("workspaces: []\n")
         self.workspaces = [self.add("apple", "ada"), self.add("cherry", "grace")]
-        (self.folder / "settings.yaml").write_text(yaml.safe_dump(self._settings(gitlab)))
+        settings = self._settings(gitlab)
+        for section, keys in self._limits.items():
+            settings[section] = settings.get(section, {}) | keys
+        (self.folder / "settings.yaml").write_text(yaml.safe_dump(settings))
         command = ["-m", "gateway", "serve", "--config", str(self.folder / "settings.yaml")]
         with (self.folder / "log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -243,7 +249,7 @@ class Stage:
             ],
         }
 
-    def _settings(self, gitlab: StandInGitLab) -> dict[str, object]:
+    def _settings(self, gitlab: StandInGitLab) -> dict[str, dict[str, object]]:
         client_id, client_secret = gitlab.register_application(f"{self.portal}/auth/callback")
         asyncssh.generate_private_key("ssh-ed25519").write_private_key(self.folder / "host_key")
         return {
@@ -276,8 +282,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(seed: int) -> AsyncIterator[Stage]:
-    """A stage whose gateway is ready, while the block runs."""
+async def open_stage(seed: int, limits: Mapping[str, Any] = MappingProxyType({})) -> AsyncIterator[Stage]:
+    """A stage whose gateway is ready, while the block runs; `limits` are settings beside those it needs."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="workspaces-soak-")))
         state = GitLabState()
@@ -285,6 +291,6 @@ async def open_stage(seed: int) -> AsyncIterator[Stage]:
             state.add_user(name)
         gitlab = StandInGitLab(state)
         await stack.enter_async_context(gitlab.serve())
-        stage = Stage(free_ports(), folder, state, seed)
+        stage = Stage(free_ports(), folder, state, seed, limits)
         async with stage.serve(gitlab, stack):
             yield stage
