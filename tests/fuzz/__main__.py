@@ -23,7 +23,8 @@ OUTPUT = Path("tests/output/fuzz")
 START_SECONDS = 4  # until a target is ready: a process, its imports and their instrumentation
 BROKEN = ("crash-*", "timeout-*", "oom-*")
 STATUS = re.compile(r"^#(\d+)\s+\w+\s+cov: (\d+)", re.MULTILINE)
-TAIL = 30  # lines of a search that ended badly
+RAISED = re.compile(r"=== Uncaught Python exception: ===\n(.*?)(?:^==\d+== ERROR|\Z)", re.MULTILINE | re.DOTALL)
+TAIL = 20  # lines that say why a search ended, where nothing was raised
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ def search(target: str, seconds: int) -> Outcome:
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603 - ourselves
     told = STATUS.findall(done.stderr)
     inputs, reached = map(int, told[-1]) if told else (0, 0)
-    last_words = "\n".join(done.stderr.splitlines()[-TAIL:]) if done.returncode else ""
+    raised = RAISED.search(done.stderr)
+    said = raised[1].strip() if raised else "\n".join(done.stderr.splitlines()[-TAIL:])
     found = tuple(path for pattern in BROKEN for path in folder.glob(pattern))
-    return Outcome(target, inputs, reached, found, last_words)
+    return Outcome(target, inputs, reached, found, said if done.returncode else "")
 
 
 def search_all(targets: list[str], seconds: int) -> Iterator[Outcome]:
