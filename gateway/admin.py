@@ -1,4 +1,4 @@
-"""The operators' listener: alive, ready, metrics, activity. On a port of its own, never behind a public host."""
+"""The operators' listener: alive, ready, metrics, activity, what is slow. On a port of its own, no public host's."""
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -17,6 +17,8 @@ class Operated:
     render_metrics: Callable[[], Awaitable[bytes]]
     report_activity: Callable[[], Awaitable[bytes]]
     """Which workspace was used when, as JSON."""
+    report_slow: Callable[[], Awaitable[bytes]]
+    """Which requests are the slowest, as JSON."""
     remarks: Callable[[], Sequence[str]] = tuple
     """What /readyz says beside the word, a line each: whatever does not do its work."""
 
@@ -26,11 +28,11 @@ _OPERATED = web.AppKey("operated", Operated)
 
 @asynccontextmanager
 async def serve_admin(sockets: Sequence[socket.socket], operated: Operated) -> AsyncIterator[None]:
-    """Serve /healthz, /readyz, /metrics and /activity on listening sockets while the block runs."""
+    """Serve /healthz, /readyz, /metrics, /activity and /slowest on listening sockets while the block runs."""
     app = web.Application()
     app[_OPERATED] = operated
-    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz)])
-    app.add_routes([web.get("/metrics", _metrics), web.get("/activity", _activity)])
+    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)])
+    app.add_routes([web.get("/activity", _activity), web.get("/slowest", _slowest)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)  # s; a scrape takes milliseconds
     await runner.setup()
     try:
@@ -59,3 +61,7 @@ async def _metrics(request: web.Request) -> web.Response:
 
 async def _activity(request: web.Request) -> web.Response:
     return web.Response(body=await request.app[_OPERATED].report_activity(), content_type="application/json")
+
+
+async def _slowest(request: web.Request) -> web.Response:
+    return web.Response(body=await request.app[_OPERATED].report_slow(), content_type="application/json")

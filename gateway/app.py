@@ -44,6 +44,7 @@ from gateway.portal.site import serve_portal
 from gateway.route_source import RouteSource, open_route_source
 from gateway.running import running
 from gateway.session_store import open_sessions
+from gateway.slowest import Slow, write_slow
 from gateway.ssh.server import SshDoor
 from gateway.waking import Waker
 from gateway.writer import RouteWriter
@@ -136,7 +137,13 @@ class Gateway:
         uses = Uses(settings.idle, ledger)
         self.idle = watch = IdleWatch(settings.idle, self.table, ledger, uses, self._log)
         self.metrics.measure_idle = ledger.all_idle
-        operated = Operated(lambda: self.is_ready, self._render_metrics, self._report_activity, lambda: routes.remarks)
+        operated = Operated(
+            lambda: self.is_ready,
+            self._render_metrics,
+            self._report_activity,
+            self._report_slow,
+            lambda: routes.remarks,
+        )
         await stack.enter_async_context(serve_admin(self._listeners.admin, operated))
         gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
         policy = AccessPolicy(gitlab, settings.visibility)
@@ -236,6 +243,9 @@ class Gateway:
         for reason, lines in self._log.dropped.items():
             self.metrics.log_dropped.labels(reason).value = lines
         return self.metrics.render()
+
+    async def _report_slow(self) -> bytes:
+        return write_slow(self.http.find_slow() if self.http is not None else Slow())
 
     def _note_synced(self) -> None:
         if self.table.synced:

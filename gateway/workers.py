@@ -16,19 +16,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
-from gateway.idle.standing import merge_reports
 from gateway.listening import Listeners, bind, bind_doors, bind_listeners, close
 from gateway.log import Log
 from gateway.metrics import Metrics
-from gateway.totals import Totals
+from gateway.worker_pages import WorkerPages
 
 RESPAWN_SECONDS = 1.0  # before a worker that died at once is replaced, so that a fault does not become a storm
-SCRAPE_SECONDS = 5.0  # for a worker to say its metrics: it takes milliseconds, and a stuck one must not hide the others
-_PARENT = -1  # among the numbers of workers, which count from 0
 
 
 class WorkerFailed(Exception):
@@ -55,8 +50,7 @@ class Supervisor:
         self._argv = argv
         self._log = log
         self._metrics = Metrics()
-        """Of this process, which serves nobody but scrapes."""
-        self._totals = Totals(self._metrics.catalogue.described)
+        self._pages = WorkerPages(self._metrics, log)
         self._slots: list[_Slot] = []
         self._metrics.ready.set_function(self._is_ready)
         self._metrics.workers.labels("ready").set_function(lambda: sum(slot.is_ready for slot in self._slots))
@@ -82,9 +76,7 @@ class Supervisor:
                 self._slots.append(_Slot(number, doors, folder / f"admin-{number}"))
             admin = bind("the admin listener", self._settings.admin.address, self._settings.admin.port)
             stack.callback(close, admin)
-            await stack.enter_async_context(
-                serve_admin(admin, Operated(self._is_ready, self._render, self._report_activity))
-            )
+            await stack.enter_async_context(serve_admin(admin, self._operated()))
             await self._supervise()
         self._log.info("gateway.closed")
 
@@ -121,7 +113,7 @@ class Supervisor:
             async with self._worker(slot) as process:
                 ever_ready = ever_ready or slot.is_ready
                 status = await process.wait()
-            self._totals.end(slot.number)
+            self._pages.end(slot.number)
             if self._is_draining:
                 return
             if not ever_ready:
@@ -164,35 +156,17 @@ class Supervisor:
             pass_fds=(link.fileno(), *http, *ssh),
         )
 
-    async def _render(self) -> bytes:
-        """The metrics of all workers; one that does not answer in time is told by what it said last."""
-        for slot, page in await self._ask_all("metrics"):
-            self._totals.update(slot.number, page.decode())
-        self._totals.update(_PARENT, self._metrics.render().decode())
-        return self._totals.render()
+    def _operated(self) -> Operated:
+        pages = self._pages
+        return Operated(
+            self._is_ready,
+            lambda: pages.render_metrics(self._find_ready()),
+            lambda: pages.report_activity(self._find_ready()),
+            lambda: pages.report_slow(self._find_ready()),
+        )
 
-    async def _report_activity(self) -> bytes:
-        return merge_reports(report for _, report in await self._ask_all("activity"))
-
-    async def _ask_all(self, page: str) -> list[tuple[_Slot, bytes]]:
-        """What the admin listeners of the workers answer; one that does not in time is left out."""
-        async with asyncio.TaskGroup() as group:
-            asked = [(slot, group.create_task(self._ask(slot, page))) for slot in self._slots if slot.is_ready]
-        answers = ((slot, task.result()) for slot, task in asked)
-        return [(slot, answer) for slot, answer in answers if answer is not None]
-
-    async def _ask(self, slot: _Slot, page: str) -> bytes | None:
-        timeout = aiohttp.ClientTimeout(total=SCRAPE_SECONDS)
-        connector = aiohttp.UnixConnector(str(slot.admin))
-        try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout) as client,
-                client.get(f"http://worker/{page}") as response,
-            ):
-                return await response.read()
-        except (aiohttp.ClientError, TimeoutError) as exc:
-            self._log.warning("worker.silent", worker=slot.number, reason=type(exc).__name__)
-            return None
+    def _find_ready(self) -> dict[int, Path]:
+        return {slot.number: slot.admin for slot in self._slots if slot.is_ready}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from heapq import nsmallest
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ from gateway.http.tls import DoorTls
 from gateway.http.tunnel import Tunnel
 from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
+from gateway.slowest import KEPT, Slow
 
 _PRESSED_SECONDS = 5  # for which an idle connection is kept when room runs out: a page that loads is done by then
 SWEEP_SECONDS = 1.0  # how late a time-out may be noticed; all of them are whole seconds
@@ -143,6 +145,12 @@ class HttpDoor:
             async with asyncio.timeout(grace):
                 await self._connections.wait_empty()
                 await self._tunnels.wait_empty()
+
+    def find_slow(self) -> Slow:
+        """The slowest requests that ended lately, and those that have been under way for longest."""
+        current = (connection.current for connection in self._connections)
+        oldest = nsmallest(KEPT, (each for each in current if each is not None), key=lambda each: each.started)
+        return Slow(self._plane.recorder.slowest.requests(), tuple(each.look() for each in oldest))
 
     def close_workspace(self, uid: str) -> None:
         """Keep no connection to a workspace that is no more."""

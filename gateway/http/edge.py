@@ -240,6 +240,11 @@ class ClientConnection(asyncio.Protocol):
 
     # From the door
 
+    @property
+    def current(self) -> Exchange | None:
+        """The request that is being answered."""
+        return self._current
+
     def expire(self, now: float) -> None:
         """End what has waited too long; called about once a second."""
         if self._stall.is_stalled(now):

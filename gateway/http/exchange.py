@@ -22,11 +22,12 @@ from gateway.http.headers import (
 )
 from gateway.http.plane import Client, Hold, Plane, Work
 from gateway.http.pool import DialError, DialFailure
-from gateway.http.record import REVOKED
+from gateway.http.record import REVOKED, describe
 from gateway.http.switching import open_tunnel
 from gateway.http.upstream import UpstreamConnection
 from gateway.http.use import is_work
 from gateway.http.websocket import is_accepted
+from gateway.slowest import SlowRequest
 from routing.model import WorkspaceState
 
 _NO_ROOM = {DialFailure.FULL: FULL, DialFailure.BUSY: WORKSPACE_BUSY}
@@ -73,10 +74,17 @@ class Exchange:
         self._client = client
         self._pending: list[bytes] = []
         """Of the request, before the workspace is connected."""
-        self._started = plane.now()
+        self.started = plane.now()
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.head.host} {self._phase.name}>"
+
+    def look(self) -> SlowRequest:
+        """What there is to see of it while it is under way."""
+        seconds = self._plane.now() - self.started
+        return describe(
+            self.head, self._forward, request_id=self.request_id, status=self._status, code="", seconds=seconds
+        )
 
     # From the client connection
 
@@ -369,7 +377,7 @@ class Exchange:
             forward=self._forward,
             status=status,
             code=code,
-            seconds=plane.now() - self._started,
+            seconds=plane.now() - self.started,
             received=self._received,
             sent=self._sent,
         )

@@ -12,6 +12,7 @@ from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead
 from gateway.log import Log
 from gateway.metrics import Metrics
+from gateway.slowest import PATH_MAX, Slowest, SlowRequest
 from gateway.tally import Buckets, Count
 
 REVOKED = "revoked"
@@ -30,6 +31,7 @@ class Recorder:
         self._sent = metrics.http_bytes.labels("sent")
         self._answered: dict[tuple[str, int], tuple[Count, Buckets]] = {}
         """By who answered and the status."""
+        self.slowest = Slowest()
         self._second = 0
         self._second_text = ""
 
@@ -55,6 +57,8 @@ class Recorder:
         self._sent.value += sent
         if code:
             self._count_revoked(code)
+        if seconds > self.slowest.least:
+            self.slowest.add(describe(head, forward, request_id=request_id, status=status, code=code, seconds=seconds))
         route = forward.route if forward else None
         grant = forward.grant if forward else None
         who = _who_text(route.workspace.name, route.port, grant.user_id if grant else None) if route else ""
@@ -129,8 +133,26 @@ class Recorder:
         second = int(now)
         if second != self._second:
             self._second = second
+            self.slowest.expire()
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._second_text}.{int((now - second) * 1_000_000):06d}Z"
+
+
+def describe(
+    head: RequestHead, forward: Forward | None, *, request_id: str, status: int, code: str, seconds: float
+) -> SlowRequest:
+    """A request as people see it who look for slow ones."""
+    route = forward.route if forward else None
+    return SlowRequest(
+        seconds=seconds,
+        method=head.method.decode(),
+        workspace=route.workspace.name if route else "",
+        port=route.port if route else 0,
+        path=head.path[:PATH_MAX].decode("latin-1"),
+        status=status,
+        code=code,
+        request_id=request_id,
+    )
 
 
 def _status_text(status: int) -> str:

@@ -149,6 +149,8 @@ async def test_http_workers_share_the_port_and_their_counts_add_up(with_http: Se
             status, _, _ = await with_http.get(f"http://127.0.0.1:{with_http.ports.http}/")
             assert status == 404
         assert await metric(with_http, "http_requests_total") == CLIENTS
+        _, _, slow = await with_http.get(f"http://127.0.0.1:{with_http.ports.admin}/slowest")
+        assert len(json.loads(slow)["ended"]) == CLIENTS
 
 
 async def test_http_workers_answer_what_they_were_asked_before_they_end(with_http: Setup) -> None:

@@ -8,6 +8,11 @@ import pytest
 
 from gateway.admin import Operated, serve_admin
 from gateway.listening import bind, close
+from gateway.slowest import Slow, SlowRequest, read_slow, write_slow
+
+SLOW = SlowRequest(
+    seconds=2.5, method="GET", workspace="apple", port=3000, path="/", status=200, code="", request_id="ab"
+)
 
 
 @asynccontextmanager
@@ -17,9 +22,12 @@ async def serving(*, ready: bool) -> AsyncIterator[str]:
     async def render() -> bytes:
         return b"some_metric 3.0\n"
 
+    async def report_slow() -> bytes:
+        return write_slow(Slow(ended=(SLOW,)))
+
     sockets = bind("the admin listener", "127.0.0.1", 0)
     try:
-        async with serve_admin(sockets, Operated(lambda: ready, render, render)):
+        async with serve_admin(sockets, Operated(lambda: ready, render, render, report_slow)):
             yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     finally:
         close(sockets)
@@ -48,3 +56,16 @@ async def test_metrics_are_what_was_counted() -> None:
 
     assert text == "some_metric 3.0\n"
     assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_what_is_slow_is_told_as_json() -> None:
+    """As a program or another process reads it."""
+    async with (
+        serving(ready=True) as url,
+        aiohttp.ClientSession() as client,
+        client.get(f"{url}/slowest") as response,
+    ):
+        told = await response.read()
+
+    assert response.content_type == "application/json"
+    assert read_slow(told) == Slow(ended=(SLOW,))
