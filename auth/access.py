@@ -46,6 +46,10 @@ class AccessPolicy:
         self._gitlab = gitlab
         self._settings = visibility
 
+    def adopt(self, visibility: VisibilitySettings) -> None:
+        """Decide by these settings from now on."""
+        self._settings = visibility
+
     def visibility(self, port: WorkspacePort) -> Visibility:
         """How open the port is under the operator's policy."""
         return effective_visibility(port, self._settings)

@@ -77,6 +77,11 @@ class Login:
         self._clock = clock
         self._share = Share(SIGN_INS)
 
+    def adopt(self, settings: AuthSettings) -> None:
+        """Sign in by the application of these settings from now on; what was begun by another one fails at GitLab."""
+        self._settings = settings
+        self._oauth.adopt(settings)
+
     async def begin(self, browser: str, then: str) -> str:
         """The URL at GitLab to send this browser to; `then` comes back from `finish`."""
         if len(then) > THEN_MAX:

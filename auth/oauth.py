@@ -57,6 +57,10 @@ class OAuthClient:
         self._metadata = _Fetched(self._fetch_metadata, clock)
         self._keys = _Fetched(self._fetch_keys, clock)
 
+    def adopt(self, settings: AuthSettings) -> None:
+        """Be the application of these settings from now on, at the same GitLab."""
+        self._settings = settings
+
     async def find_metadata(self) -> Metadata:
         return await self._metadata.find()
 

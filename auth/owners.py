@@ -40,6 +40,10 @@ class WorkspaceOwners:
         how = "by the service token" if self.has_service_token else f"by {len(self._witnesses)} sign-ins"
         return f"<WorkspaceOwners {how}>"
 
+    def adopt(self, service_token: SecretStr) -> None:
+        """Ask with this token from now on; with the owners' own where it is empty."""
+        self._service_token = service_token
+
     @property
     def has_service_token(self) -> bool:
         """Whether owners are known without anybody having signed in."""

@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 
 from auth.grants import GRANT_LIFETIME
@@ -56,10 +57,29 @@ class _Record:
     browser: str
 
 
+class Password(CredentialProvider):
+    """What a connection says to Redis when it is made; those that are open have said theirs."""
+
+    def __init__(self, password: SecretStr) -> None:
+        self.adopt(password)
+
+    def adopt(self, password: SecretStr) -> None:
+        """Say this one from now on; nothing where it is empty."""
+        self._password = password
+
+    def get_credentials(self) -> tuple[str] | tuple[()]:  # type: ignore[override]  # an empty one is not sent at all
+        text = self._password.get_secret_value()
+        return (text,) if text else ()
+
+
 class RedisSessions(SessionStore):
     """Sessions that any gateway on the same Redis with the same signing key knows."""
 
-    def __init__(self, redis: Redis, settings: SessionSettings, sealer: Sealer, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, redis: Redis, password: "Password", settings: SessionSettings, sealer: Sealer, clock: Callable[[], float]
+    ) -> None:
+        """`password` is what connections of `redis` say."""
+        self._password = password
         self._redis = redis
         self._settings = settings
         self._sealer = sealer
@@ -74,6 +94,10 @@ class RedisSessions(SessionStore):
 
     def __repr__(self) -> str:
         return "<RedisSessions>"
+
+    def adopt(self, settings: SessionSettings) -> None:
+        self._settings = settings
+        self._password.adopt(settings.password)
 
     async def create(self, user: User, tokens: Tokens, browser: str) -> Session:
         now = self._clock()
@@ -264,17 +288,18 @@ async def open_redis_sessions(
     settings: SessionSettings, sealer: Sealer, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[RedisSessions]:
     """A store on the configured Redis while the block runs. Redis need not be there yet."""
+    password = Password(settings.password)
     pool = BlockingConnectionPool.from_url(
         settings.store,
         max_connections=CONNECTIONS,
         timeout=QUEUE_SECONDS,
-        password=settings.password.get_secret_value() or None,
+        credential_provider=password,
         socket_timeout=ANSWER_SECONDS,
         socket_connect_timeout=ANSWER_SECONDS,
         retry=Retry(NoBackoff(), 1),  # once, for a kept connection that turned out dead
     )
     async with Redis.from_pool(pool) as redis, asyncio.TaskGroup() as group:
-        store = RedisSessions(redis, settings, sealer, clock)
+        store = RedisSessions(redis, password, settings, sealer, clock)
         listening = group.create_task(store.listen())
         try:
             yield store

@@ -35,13 +35,16 @@ class Sealer:
     """Seals with the first signing key and opens with any of them, so that a key can be rotated."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
-        if not keys or not all(key.get_secret_value() for key in keys):
-            raise ValueError("a sealer needs at least one key, and no empty one")
-        self._keys = tuple(keys)
+        self._keys = _checked(keys)
         self._cipher = lru_cache(maxsize=_KEYS_MAX)(_derive)
 
     def __repr__(self) -> str:
         return f"<Sealer with {len(self._keys)} keys>"
+
+    def adopt(self, keys: Sequence[SecretStr]) -> None:
+        """Seal with the first of these from now on, and open what any of them sealed and nothing else."""
+        self._keys = _checked(keys)
+        self._cipher.cache_clear()  # what is derived from a key that is none any more must not stay in memory
 
     def seal(self, purpose: str, payload: bytes) -> str:
         """Base64url without padding: fits a cookie, a query and a path."""
@@ -73,6 +76,12 @@ class Sealer:
         if not (math.isfinite(expires) and now < expires):
             return None
         return _parse(kind, payload[_EXPIRES.size :])
+
+
+def _checked(keys: Sequence[SecretStr]) -> tuple[SecretStr, ...]:
+    if not keys or not all(key.get_secret_value() for key in keys):
+        raise ValueError("a sealer needs at least one key, and no empty one")
+    return tuple(keys)
 
 
 def _derive(key: SecretStr, purpose: str) -> AESGCM:

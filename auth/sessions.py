@@ -30,6 +30,9 @@ ENDED_MAX = 100_000  # about 200 B each; more sign-outs than that in ten minutes
 class SessionStore(Protocol):
     """What sign-in, the portal and the edge need of a store; `ref` is always `session_ref` of a session's id."""
 
+    def adopt(self, settings: SessionSettings) -> None:
+        """Go by these settings from now on, also for the sessions that there are."""
+
     async def create(self, user: User, tokens: Tokens, browser: str) -> Session:
         """A new session under a new id: whatever a browser held before sign-in is worth nothing after it.
 
@@ -82,6 +85,9 @@ class MemorySessions(SessionStore):
 
     def __repr__(self) -> str:
         return f"<MemorySessions {len(self._sessions)} sessions>"
+
+    def adopt(self, settings: SessionSettings) -> None:
+        self._settings = settings
 
     async def create(self, user: User, tokens: Tokens, browser: str) -> Session:
         now = self._clock()

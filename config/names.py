@@ -14,17 +14,21 @@ from typing import Any, get_args
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from config.settings import Section, Settings
+from config.settings import Change, Section, Settings
 
 Keys = tuple[int | str, ...]  # the way to a value from the top of the settings
 
 _USAGE = """\
-Every setting is a key of the YAML file, an environment variable and a flag; a flag wins over the environment,
-and the environment over the file. Lists are separated by commas, durations are seconds, sizes bytes. Secrets belong
-in the file or the environment: everybody on the machine can read the flags of a process.
+Every setting is a key of the YAML file, a file of a folder, an environment variable and a flag; a flag wins over the
+environment, the environment over the folder, and the folder over the file. Lists are separated by commas, durations
+are seconds, sizes bytes. Secrets belong in the file, the folder or the environment: everybody on the machine can read
+the flags of a process. File and folder are read again when they change, and at SIGHUP; what is marked (restart) needs
+a new process.
 
   --config FILE
       The YAML file. The dots of a name are its nesting: `auth.host` is `host:` below `auth:`.
+  --secrets-dir FOLDER
+      A folder with a file for each setting, named as the setting: `auth.client_secret`. So Kubernetes mounts a Secret.
 """
 
 
@@ -68,6 +72,11 @@ class SettingName:
     @property
     def is_secret(self) -> bool:
         return SecretStr in (self.field.annotation, *get_args(self.field.annotation))
+
+    @property
+    def change(self) -> Change | None:
+        """How it changes in a gateway that runs, where that is not simply at once."""
+        return next((mark for mark in self.field.metadata if isinstance(mark, Change)), None)
 
     @property
     def columns(self) -> str:
@@ -119,7 +128,8 @@ def _group_help(section: str, names: list[SettingName]) -> str:
 
 def _setting_help(name: SettingName) -> str:
     default = f"  [{name.default}]" if name.default else ""
-    head = f"  {name.flag}  {name.env}{default}"
+    restart = "  (restart)" if name.change is Change.RESTART else ""
+    head = f"  {name.flag}  {name.env}{default}{restart}"
     doc = textwrap.wrap(name.doc.replace("`", ""), width=104, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join([head, *doc])
 

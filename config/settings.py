@@ -7,6 +7,7 @@ All durations are seconds, all sizes bytes. Every field can be made from the tex
 file, the environment and the flags are read alike; what two fields must agree on is said in `config.rules`.
 """
 
+from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -35,6 +36,18 @@ CommaList = BeforeValidator(values.comma_list)
 SIGNING_KEY_MIN = 16  # a shorter key could be guessed offline from one sealed cookie
 
 
+class Change(Enum):
+    """How a setting changes in a gateway that runs. One without such a mark is taken up at once (`config.changes`)."""
+
+    RESTART = auto()
+    """Only with a new process: it says where to listen, whom to ask, or what everything that is kept was made for."""
+    NO_SWITCH = auto()
+    """At once, but for one that was not set and now is, or the other way round."""
+
+
+RESTART, NO_SWITCH = Change.RESTART, Change.NO_SWITCH
+
+
 class Section(BaseModel):
     """A frozen group of settings in which an unknown key is a fault."""
 
@@ -49,27 +62,32 @@ class Section(BaseModel):
 class AuthSettings(Section):
     """GitLab and the OAuth application people sign in with (the one GitLab's own proxy uses)."""
 
-    host: BaseUrl
+    host: Annotated[BaseUrl, RESTART]
     """GitLab's address, with its relative URL root where it has one."""
     client_id: str = ""
     """Of the OAuth application, as GitLab shows it."""
     client_secret: SecretStr = SecretStr("")
     """Of the same."""
-    redirect_uri: str = ""
+    redirect_uri: Annotated[str, RESTART] = ""
     """`https://<portal>/auth/callback`; its host is the portal."""
     signing_key: SecretStr = SecretStr("")
     """Seals grants and sign-in state."""
     previous_signing_keys: Annotated[tuple[SecretStr, ...], CommaList] = ()
     """Keys that still open what they sealed, for a rotation without signing anyone out; none holds a comma."""
-    protocol: Literal["http", "https"] = "https"
+    protocol: Annotated[Literal["http", "https"], RESTART] = "https"
     """The scheme people use towards the gateway; http is for development only."""
-    ca_file: Path | None = None
+    ca_file: Annotated[Path | None, RESTART] = None
     """Certificates to trust towards GitLab beside the system's."""
     service_token: SecretStr = SecretStr("")
     """A GitLab token with the scope read_api of somebody who may read every workspace, such as an administrator. By it
     the gateway learns whose a workspace is, whose SSH keys may open it; without it, it learns that from sign-ins."""
-    timeout: Seconds = 10
+    timeout: Annotated[Seconds, RESTART] = 10
     """For one GitLab call: longer than GitLab's own slow answers, shorter than a person's patience."""
+
+    @property
+    def signing_keys(self) -> tuple[SecretStr, ...]:
+        """All that open what they sealed; the first seals."""
+        return (self.signing_key, *self.previous_signing_keys)
 
     @property
     def portal_host(self) -> str:
@@ -86,15 +104,15 @@ class AuthSettings(Section):
 class HttpSettings(Section):
     """The HTTPS and WebSocket door, usually behind an ingress."""
 
-    enabled: Switch = True
-    address: str = ""
+    enabled: Annotated[Switch, RESTART] = True
+    address: Annotated[str, RESTART] = ""
     """The interface to listen on; empty means all of them."""
-    port: Port = 9876
+    port: Annotated[Port, RESTART] = 9876
     trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ()
     """Load balancers and ingresses whose X-Forwarded-For is believed; nobody by default."""
-    tls_certificate: Path | None = None
+    tls_certificate: Annotated[Path | None, NO_SWITCH] = None
     """PEM, with its chain, when TLS ends here and not at an ingress; re-read when it changes."""
-    tls_key: Path | None = None
+    tls_key: Annotated[Path | None, NO_SWITCH] = None
     """Its private key, PEM; re-read with it."""
     head_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 64 * 1024
     """Of a request or response head: 40 cookies of an editor fit, a header bomb does not."""
@@ -127,10 +145,10 @@ class HttpSettings(Section):
 class SshSettings(Section):
     """The SSH door."""
 
-    enabled: Switch = True
-    address: str = ""
+    enabled: Annotated[Switch, RESTART] = True
+    address: Annotated[str, RESTART] = ""
     """The interface to listen on; empty means all of them."""
-    port: Port = 22
+    port: Annotated[Port, RESTART] = 22
     public_host: HostName = ""
     """What people type after the @ where that is not the portal's host: the name of a load balancer, say."""
     public_port: Port | None = None
@@ -229,17 +247,17 @@ class SshSettings(Section):
 class AdminSettings(Section):
     """The operators' listener: health, readiness, metrics. Never behind a public host."""
 
-    address: str = ""
+    address: Annotated[str, RESTART] = ""
     """The interface to listen on; empty means all of them, as the probes of a cluster need."""
-    port: Port = 9877
+    port: Annotated[Port, RESTART] = 9877
 
 
 class RoutingSettings(Section):
     """Where routes come from and which host names they may claim."""
 
-    file: Path | None = None
+    file: Annotated[Path | None, RESTART] = None
     """A YAML route file instead of the Services of a Kubernetes cluster."""
-    zones: Annotated[tuple[Zone, ...], CommaList] = ()
+    zones: Annotated[tuple[Zone, ...], CommaList, RESTART] = ()
     """Wildcard domains a route's host must lie in; empty means any."""
 
 
@@ -307,7 +325,7 @@ class IdleSettings(Section):
 class SessionSettings(Section):
     """Signing in, and how long a signed-in browser stays signed in."""
 
-    store: Annotated[str, AfterValidator(values.session_store)] = "memory"
+    store: Annotated[str, AfterValidator(values.session_store), RESTART] = "memory"
     """`memory`, or `redis://host:port/number` (`rediss://` with TLS), which several replicas or workers need."""
     password: SecretStr = SecretStr("")
     """Of the Redis."""
@@ -322,6 +340,17 @@ class SessionSettings(Section):
     address counts by its /64, a browser that signed in here within a month by itself; each worker counts alone."""
     sign_in_burst: Annotated[int, Field(ge=1)] = 100
     """Ten windows of ten tabs each, as a browser restores them in the morning."""
+
+
+class DrainSettings(Section):
+    """What follows on SIGTERM, beside the grace that each door gives to what is open (`drain_grace`)."""
+
+    delay: SecondsOrNever = 0
+    """In which new clients are still let in while `/readyz` says no: as long as load balancers take to notice, which is
+    nothing where there is none. Whoever comes is asked to connect anew for the next request."""
+    spread: SecondsOrNever = 20
+    """Over which what is left after the grace is closed, fifty a second or as many more as there are: the other
+    gateways meet those who come again one after the other."""
 
 
 class OriginSettings(Section):
@@ -342,13 +371,14 @@ class Settings(Section):
     visibility: VisibilitySettings = VisibilitySettings()
     idle: IdleSettings = IdleSettings()
     sessions: SessionSettings = SessionSettings()
+    drain: DrainSettings = DrainSettings()
     origins: OriginSettings = OriginSettings()
-    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    workers: Annotated[int, Field(ge=1, le=64), RESTART] = 1
     """Processes that share the ports; about one per core. With HTTP, more than one needs the sessions in Redis."""
-    metrics_path: UrlPath = "/metrics"
+    metrics_path: Annotated[UrlPath, RESTART] = "/metrics"
     """Answered on the HTTP port only for hosts that are neither portal nor workspace: probes of existing charts."""
     log_level: Literal["debug", "info", "warn", "error"] = "info"
-    watch_namespaces: Annotated[tuple[Namespace, ...], CommaList] = ()
+    watch_namespaces: Annotated[tuple[Namespace, ...], CommaList, RESTART] = ()
     """Namespaces whose Services are routes, one watch each; empty means all of them, which takes a right for all."""
-    kubeconfig: Path | None = None
+    kubeconfig: Annotated[Path | None, RESTART] = None
     """The cluster to take routes from; a pod finds its own by itself. Unused where `routing.file` is set."""

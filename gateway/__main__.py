@@ -1,26 +1,33 @@
 """The command line: `python -m gateway serve | check | ports | ssh-config | demo`."""
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import uvloop
 
-from config.load import SettingsError, environment, load_settings, settings_help
+from config.load import SettingsError, Sources, environment, settings_help
 from config.settings import Settings
+from gateway.app import Gateway
 from gateway.check.command import run_check_command
+from gateway.configuration import Configuration
 from gateway.extras import ExtraMissing
 from gateway.http.tls import TlsUnusable
-from gateway.listening import bind_listeners
+from gateway.inheritance import Inheritance, inherit
+from gateway.link import LinkClosed
+from gateway.listening import Listeners, bind_listeners
 from gateway.log import Log, log_to
 from gateway.ports_command import run_ports
+from gateway.running import running
 from gateway.serving import serve
 from gateway.ssh.authorities import AuthorityUnreadable
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh_config_command import run_ssh_config
-from gateway.workers import Inheritance, Supervisor, WorkerFailed, inherit
+from gateway.workers import Supervisor, WorkerFailed
 from routing.cluster_api import ClusterNotFound
 from routing.file import RouteFileError
 
@@ -81,34 +88,51 @@ def _serve(argv: Sequence[str]) -> int:
         print(settings_help(), end="")
         return 0
     try:
-        settings = load_settings(argv)
-        with log_to(sys.stdout, settings.log_level) as log:
-            if settings.workers > 1:
-                uvloop.run(Supervisor(settings, argv, log).run())
-            else:
-                with bind_listeners(settings) as listeners:
-                    uvloop.run(serve(settings, log, listeners, lambda: log.info("gateway.open")))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that could be reloaded
+        configuration = Configuration(Sources(argv))
+        with log_to(sys.stdout, configuration.settings.log_level) as log:
+            if configuration.settings.workers > 1:
+                return uvloop.run(Supervisor(configuration, log).run())
+            with bind_listeners(configuration.settings) as listeners:
+                return uvloop.run(_serve_alone(configuration, log, listeners))
     except _FAULTS as exc:
         return _give_up(str(exc))
     except OSError as exc:
         return _give_up(exc.strerror or str(exc))
-    return 0
 
 
-def _work(admin: str, link: str, http: str, ssh: str, *argv: str) -> int:
+async def _serve_alone(configuration: Configuration, log: Log, listeners: Listeners) -> int:
+    def follow(gateway: Gateway) -> Coroutine[Any, Any, None]:
+        async def take_up(settings: Settings) -> None:
+            gateway.prepare(settings)()
+
+        return configuration.follow(take_up, gateway.metrics, log)
+
+    return await serve(configuration.settings, log, listeners, lambda: log.info("gateway.open"), follow)
+
+
+def _work(admin: str, link: str, http: str, ssh: str) -> int:
     """One of several workers; only a `Supervisor` starts it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # whoever sends it to the whole group means the parent
     try:
-        settings, inherited = load_settings(argv), inherit(admin, link, http, ssh)
-        with log_to(sys.stdout, settings.log_level) as log:
-            uvloop.run(_serve_for_parent(settings, log, inherited))
+        inherited = inherit(admin, link, http, ssh)
+        with log_to(sys.stdout, inherited.settings.log_level) as log:
+            return uvloop.run(_serve_for_parent(inherited, log))
+    except LinkClosed:
+        return 1  # before there was anything to serve
     except _FAULTS as exc:
         return _give_up(str(exc))
-    return 0
 
 
-async def _serve_for_parent(settings: Settings, log: Log, inherited: Inheritance) -> None:
-    inherited.follow_parent()
-    await serve(settings, log, inherited.listeners, inherited.say_ready)
+async def _serve_for_parent(inherited: Inheritance, log: Log) -> int:
+    async with running(inherited.follow_parent()):
+        return await serve(
+            inherited.settings,
+            log,
+            inherited.listeners,
+            inherited.say_ready,
+            lambda gateway: inherited.follow(gateway, log),
+        )
 
 
 def _demo(argv: Sequence[str]) -> int:

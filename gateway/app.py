@@ -37,9 +37,11 @@ from gateway.idle.watch import IdleWatch
 from gateway.listening import Listeners
 from gateway.log import Log
 from gateway.loop_lag import measure_lag
+from gateway.material import Material, read_material
 from gateway.metrics import Metrics
 from gateway.portal.app import build_portal
 from gateway.portal.parts import PortalParts
+from gateway.portal.sign_in_limit import SIGN_IN_LIMIT
 from gateway.portal.site import serve_portal
 from gateway.route_source import RouteSource, open_route_source
 from gateway.running import running
@@ -49,6 +51,9 @@ from gateway.ssh.server import SshDoor
 from gateway.waking import Waker
 from gateway.writer import RouteWriter
 from routing.table import RouteTable
+
+Adopter = Callable[[Settings, Material], object]
+"""Has one part take up new settings and what they name."""
 
 
 class Gateway:
@@ -73,6 +78,8 @@ class Gateway:
         self.idle: IdleWatch | None = None
         self._routes: RouteSource | None = None
         self._known = asyncio.Event()
+        self._adopters: list[Adopter] = []
+        """How each part takes up new settings, in the order in which they were built."""
         self.table.subscribe(self._note_synced)
 
     def __repr__(self) -> str:
@@ -118,14 +125,35 @@ class Gateway:
         if self._routes is not None:
             self._routes.reload()
 
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Read what new settings name; what is returned has every part take them up, at once and without fail.
+
+        Where they differ from those before in something that needs a restart, that is left as it was.
+
+        Raises:
+            TlsUnusable, HostKeyUnreadable, AuthorityUnreadable: if something cannot be used. Nothing has changed then.
+        """
+        material = read_material(settings)
+        return lambda: self._adopt(settings, material)
+
+    def _adopt(self, settings: Settings, material: Material) -> None:
+        self._settings = settings
+        for adopt in self._adopters:
+            adopt(settings, material)
+        self._log.set_level(settings.log_level)
+
     async def drain(self) -> None:
-        """Take nobody new, and give those who are here the grace of each door."""
+        """Let load balancers notice, then take nobody new and give those who are here the grace of each door."""
         self._is_open = False
+        drain = self._settings.drain
+        if self.http is not None:
+            self.http.wind_down()
+        await asyncio.sleep(drain.delay)
         async with asyncio.TaskGroup() as group:
             if self.http is not None:
-                group.create_task(self.http.drain(self._settings.http.drain_grace))
+                group.create_task(self.http.drain(self._settings.http.drain_grace, drain.spread))
             if self.ssh is not None:
-                group.create_task(self.ssh.drain(self._settings.ssh.drain_grace))
+                group.create_task(self.ssh.drain(self._settings.ssh.drain_grace, drain.spread))
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -145,26 +173,36 @@ class Gateway:
             lambda: routes.remarks,
         )
         await stack.enter_async_context(serve_admin(self._listeners.admin, operated))
+        self._adopters.append(lambda new, _material: uses.adopt(new.idle))
+        self._adopters.append(lambda new, _material: watch.adopt(new.idle))
         gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
         policy = AccessPolicy(gitlab, settings.visibility)
+        self._adopters.append(lambda new, _material: policy.adopt(new.visibility))
         owners = WorkspaceOwners(gitlab, ProfileClient(gitlab.calls, self._clock), settings.auth.service_token)
+        self._adopters.append(lambda new, _material: owners.adopt(new.auth.service_token))
         waker = await stack.enter_async_context(Waker(Wishes(gitlab), self.metrics, self._log))
         if settings.http.enabled:
             self.http = await self._open_http(stack, gitlab, policy, owners, routes=routes, waker=waker, uses=uses)
         if settings.ssh.enabled:
             portal_url = settings.auth.portal_url if settings.http.enabled else ""
-            self.ssh = SshDoor(
+            self.ssh = ssh = SshDoor(
                 settings.ssh,
                 self.table,
                 SharedAccess(policy, Share(SSH_TOKENS)),
                 self.metrics,
                 self._log,
                 uses=uses,
-                owners=owners if owners.has_service_token or settings.http.enabled else None,
+                owners=owners,
                 portal_url=portal_url,
                 sockets=self._listeners.ssh,
             )
-            await stack.enter_async_context(self.ssh)
+            await stack.enter_async_context(ssh)
+
+            def adopt(new: Settings, material: Material) -> None:
+                if material.ssh is not None:
+                    ssh.adopt(new.ssh, material.ssh)
+
+            self._adopters.append(adopt)
         await stack.enter_async_context(running(routes.follow()))
         await stack.enter_async_context(running(watch.run()))
 
@@ -180,12 +218,12 @@ class Gateway:
         uses: Uses,
     ) -> HttpDoor:
         settings = self._settings
-        sealer = Sealer((settings.auth.signing_key, *settings.auth.previous_signing_keys))
+        sealer = Sealer(settings.auth.signing_keys)
         sessions = await stack.enter_async_context(open_sessions(settings.sessions, sealer, self._clock, self.metrics))
         login = Login(settings.auth, gitlab, sealer, sessions, self._clock)
         grants, cookies = Grants(sealer, self._clock), Cookies(secure=settings.auth.protocol == "https")
         portal = PortalParts(
-            settings=settings,
+            current=lambda: self._settings,
             cookies=cookies,
             sealer=sealer,
             grants=grants,
@@ -201,7 +239,8 @@ class Gateway:
             log=self._log,
             clock=self._clock,
         )
-        socket = await stack.enter_async_context(serve_portal(build_portal(portal)))
+        site = build_portal(portal)
+        socket = await stack.enter_async_context(serve_portal(site))
         gate = Gate(
             settings,
             table=self.table,
@@ -226,6 +265,19 @@ class Gateway:
         )
         await stack.enter_async_context(door)
         self.streams = gate.streams
+
+        def adopt(new: Settings, material: Material) -> None:
+            sealer.adopt(new.auth.signing_keys)
+            grants.forget()
+            sessions.adopt(new.sessions)
+            login.adopt(new.auth)
+            site[SIGN_IN_LIMIT].adopt(new)
+            gate.adopt(new)
+            door.adopt(new.http)
+            if tls is not None and material.tls is not None:
+                tls.adopt(material.tls)
+
+        self._adopters.append(adopt)
         await stack.enter_async_context(running(gate.streams.watch()))
         return door
 

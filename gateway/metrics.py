@@ -65,6 +65,15 @@ class Metrics:
         self.descriptors.set_function(find_used_ratio)
         made.gauge("build_info", "1, with the versions of what runs.", *_BUILD, fold=Fold.MAX).labels(**_BUILD).set(1)
         self.log_dropped = made.counters("log_lines_dropped", "Log lines that could not be written.", "reason")
+        self.config_reloads = made.counters("config_reloads", "Configurations loaded while it ran.", "result")
+        self.config_successful = made.gauge(
+            "config_last_reload_successful", "1, or 0 where the last one was refused.", fold=Fold.MIN
+        )
+        self.config_successful.set(1)
+        self.config_time = made.gauge(
+            "config_last_reload_success_timestamp_seconds", "When the one in force was loaded.", fold=Fold.MAX
+        )
+        self.config_time.set_to_current_time()
         made.process()
 
     def _describe_http(self) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from config.settings import Settings
 from gateway.app import Gateway
@@ -12,28 +13,45 @@ from gateway.listening import Listeners
 from gateway.log import Log
 from gateway.running import running
 
+SIGNALLED = 128  # plus the number of a signal: the status of a process that it ended, as shells tell it
 
-async def serve(settings: Settings, log: Log, listeners: Listeners, ready: Callable[[], None]) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then drain it; a second signal ends it at once.
+Follow = Callable[[Gateway], Coroutine[Any, Any, None]]
+"""Has a gateway take up new settings, as long as it runs."""
 
-    `ready` is called when the doors are open and every route is known.
+
+async def serve(settings: Settings, log: Log, listeners: Listeners, ready: Callable[[], None], follow: Follow) -> int:
+    """Run a gateway until SIGTERM or SIGINT, then drain it; a second signal ends it at once. The exit status.
+
+    That is 0 after a drain, whether or not everybody had left when the grace was over, and that of a process which the
+    signal had ended if a second one cut it short. `ready` is called when the doors are open and every route is known.
     """
-    loop, signalled = asyncio.get_running_loop(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signalled: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
+        loop.add_signal_handler(number, signalled.put_nowait, number)
     raise_limit()
-    async with Gateway(settings, log, listeners) as gateway, running(_announce(gateway, ready)):
+    async with (
+        Gateway(settings, log, listeners) as gateway,
+        running(_announce(gateway, ready)),
+        running(follow(gateway)),
+    ):
         _spare_collections()
-        await signalled.wait()
-        signalled.clear()
+        await signalled.get()
         log.info("gateway.draining")
-        async with asyncio.TaskGroup() as group:
-            draining = group.create_task(gateway.drain())
-            impatient = group.create_task(signalled.wait())
-            await asyncio.wait((draining, impatient), return_when=asyncio.FIRST_COMPLETED)
-            draining.cancel()
-            impatient.cancel()
-    log.info("gateway.closed")
+        status = await _drain(gateway, signalled)
+    log.info("gateway.closed", status=status)
+    return status
+
+
+async def _drain(gateway: Gateway, signalled: "asyncio.Queue[signal.Signals]") -> int:
+    async with asyncio.TaskGroup() as group:
+        draining = group.create_task(gateway.drain())
+        impatient = group.create_task(signalled.get())
+        await asyncio.wait((draining, impatient), return_when=asyncio.FIRST_COMPLETED)
+        status = SIGNALLED + impatient.result() if impatient.done() else 0
+        draining.cancel()
+        impatient.cancel()
+    return status
 
 
 async def _announce(gateway: Gateway, ready: Callable[[], None]) -> None:

@@ -2,28 +2,36 @@
 
 The parent binds every socket (SO_REUSEPORT, one of each door for each worker) and never serves a client itself. A
 socket outlives the worker that accepts on it, so clients who connect while a worker is replaced are served by its
-successor. Between parent and worker there is one socket pair: a byte on it says "ready", its end says "alone".
+successor. The parent alone reads the configuration; what it has found sound it gives to every worker by a socket pair
+(`link`), and to every successor.
 """
 
 import asyncio
-import os
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
+from gateway.configuration import Configuration
+from gateway.link import LinkClosed, WorkerLink
 from gateway.listening import Listeners, bind, bind_doors, bind_listeners, close
 from gateway.log import Log
+from gateway.material import read_material
 from gateway.metrics import Metrics
+from gateway.running import running
+from gateway.serving import SIGNALLED
 from gateway.worker_pages import WorkerPages
 
 RESPAWN_SECONDS = 1.0  # before a worker that died at once is replaced, so that a fault does not become a storm
+
+
+TAKE_SECONDS = 30.0  # for a worker to take up settings: it takes milliseconds, and a stuck one must not hold the rest
 
 
 class WorkerFailed(Exception):
@@ -38,16 +46,21 @@ class _Slot:
     doors: Listeners
     admin: Path
     process: asyncio.subprocess.Process | None = None
-    is_ready: bool = False
+    link: WorkerLink | None = None
+    """To one that is ready."""
+
+    @property
+    def is_ready(self) -> bool:
+        return self.link is not None
 
 
 class Supervisor:
     """Keeps `settings.workers` workers running."""
 
-    def __init__(self, settings: Settings, argv: Sequence[str], log: Log) -> None:
-        """`argv` are the arguments of `serve`, from which each worker loads the same settings."""
-        self._settings = settings
-        self._argv = argv
+    def __init__(self, configuration: Configuration, log: Log) -> None:
+        self._configuration = configuration
+        self._settings = configuration.settings
+        """What every worker, and every successor of one, runs by."""
         self._log = log
         self._metrics = Metrics()
         self._pages = WorkerPages(self._metrics, log)
@@ -55,13 +68,14 @@ class Supervisor:
         self._metrics.ready.set_function(self._is_ready)
         self._metrics.workers.labels("ready").set_function(lambda: sum(slot.is_ready for slot in self._slots))
         self._metrics.workers.labels("starting").set_function(lambda: sum(not slot.is_ready for slot in self._slots))
-        self._is_draining = False
+        self._signals = 0
+        self._status = 0
 
     def __repr__(self) -> str:
         return f"<Supervisor ready={sum(slot.is_ready for slot in self._slots)}/{len(self._slots)}>"
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; a second signal ends the workers at once.
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal ends the workers at once. As `serving.serve`.
 
         Raises:
             CannotListen: if a port cannot be had.
@@ -77,8 +91,15 @@ class Supervisor:
             admin = bind("the admin listener", self._settings.admin.address, self._settings.admin.port)
             stack.callback(close, admin)
             await stack.enter_async_context(serve_admin(admin, self._operated()))
+            follow = self._configuration.follow(self._take_up, self._metrics, self._log)
+            await stack.enter_async_context(running(follow))
             await self._supervise()
-        self._log.info("gateway.closed")
+        self._log.info("gateway.closed", status=self._status)
+        return self._status
+
+    @property
+    def _is_draining(self) -> bool:
+        return self._signals > 0
 
     def _is_ready(self) -> bool:
         return not self._is_draining and all(slot.is_ready for slot in self._slots)
@@ -88,7 +109,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 for number in (signal.SIGTERM, signal.SIGINT):
-                    loop.add_signal_handler(number, self._drain)
+                    loop.add_signal_handler(number, self._drain, number)
                 for slot in self._slots:
                     group.create_task(self._keep(slot))
         except* WorkerFailed as failures:
@@ -97,12 +118,33 @@ class Supervisor:
             return
         raise WorkerFailed(reason)
 
-    def _drain(self) -> None:
-        self._is_draining = True
+    def _drain(self, number: signal.Signals) -> None:
+        self._signals += 1
+        self._status = 0 if self._signals == 1 else SIGNALLED + number
         self._log.info("gateway.draining")
         for slot in self._slots:
             if slot.process is not None and slot.process.returncode is None:
                 slot.process.send_signal(signal.SIGTERM)
+
+    async def _take_up(self, settings: Settings) -> None:
+        """Have every worker run by these; one that is not ready yet is given them when it is."""
+        read_material(settings)
+        self._settings = settings
+        self._log.set_level(settings.log_level)
+        async with asyncio.TaskGroup() as group:
+            for slot in self._slots:
+                if slot.link is not None:
+                    group.create_task(self._give(slot, slot.link))
+
+    async def _give(self, slot: _Slot, link: WorkerLink) -> None:
+        try:
+            async with asyncio.timeout(TAKE_SECONDS):
+                if not await link.give(self._settings):
+                    self._log.error("worker.differs", worker=slot.number)
+        except LinkClosed:
+            return  # its successor gets them
+        except TimeoutError:
+            self._log.error("worker.silent", worker=slot.number, reason="did not take up the configuration")
 
     async def _keep(self, slot: _Slot) -> None:
         """One worker after the other, until draining."""
@@ -128,19 +170,23 @@ class Supervisor:
         """A worker that is ready, or has ended; killed if we are cancelled."""
         ours, theirs = socket.socketpair()
         with ours:
-            ours.setblocking(False)  # noqa: FBT003 - the name of the method is the name of the argument
+            link, settings = WorkerLink(ours), self._settings
             with theirs:
                 process = slot.process = await self._spawn(slot, theirs)
             try:
-                slot.is_ready = bool(await asyncio.get_running_loop().sock_recv(ours, 1))
+                with suppress(LinkClosed):
+                    await link.give(settings)
+                    slot.link = link
                 self._log.info("worker.started", worker=slot.number, pid=process.pid, ready=slot.is_ready)
+                if slot.link is not None and settings is not self._settings:
+                    await self._give(slot, slot.link)  # others were taken up while it started
                 if self._is_ready():
                     self._log.info("gateway.open", workers=len(self._slots))
                 if self._is_draining and process.returncode is None:
                     process.send_signal(signal.SIGTERM)  # the signal came before there was a process to pass it on to
                 yield process
             finally:
-                slot.is_ready = False
+                slot.link = None
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
@@ -152,7 +198,6 @@ class Supervisor:
             sys.executable,
             *("-m", "gateway", "worker", str(slot.admin), str(link.fileno())),
             *(",".join(map(str, numbers)) for numbers in (http, ssh)),
-            *self._argv,
             pass_fds=(link.fileno(), *http, *ssh),
         )
 
@@ -167,32 +212,3 @@ class Supervisor:
 
     def _find_ready(self) -> dict[int, Path]:
         return {slot.number: slot.admin for slot in self._slots if slot.is_ready}
-
-
-@dataclass(frozen=True, slots=True)
-class Inheritance:
-    """What a worker has from its parent."""
-
-    listeners: Listeners
-    link: socket.socket
-
-    def follow_parent(self) -> None:
-        """From now on end as soon as the parent does: nobody else would replace or drain us."""
-        asyncio.get_running_loop().add_reader(self.link, self._drain)
-
-    def say_ready(self) -> None:
-        """Tell the parent."""
-        self.link.send(b"\n")
-
-    def _drain(self) -> None:
-        asyncio.get_running_loop().remove_reader(self.link)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def inherit(admin: str, link: str, http: str, ssh: str) -> Inheritance:
-    """Take over the descriptors that `Supervisor` passed to this process by their numbers."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.bind(admin)
-    sock.listen()
-    doors = [tuple(socket.socket(fileno=int(number)) for number in text.split(",") if number) for text in (http, ssh)]
-    return Inheritance(Listeners(http=doors[0], ssh=doors[1], admin=(sock,)), socket.socket(fileno=int(link)))

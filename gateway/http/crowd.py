@@ -18,8 +18,7 @@ class Crowd:
 
     def __init__(self, settings: HttpSettings, trusted: TrustedProxies, ceiling: int) -> None:
         """`ceiling` is the number from which on a descriptor is not for clients."""
-        self._max = settings.max_connections
-        self._max_per_ip = settings.max_connections_per_ip
+        self._settings = settings
         self._trusted = trusted
         self._ceiling = ceiling
         self._newest = 0
@@ -30,13 +29,18 @@ class Crowd:
     def __repr__(self) -> str:
         return f"<Crowd connections={self._total} sources={len(self._sources)}>"
 
+    def adopt(self, settings: HttpSettings) -> None:
+        """Let in no more than these settings say from now on; whoever is in stays."""
+        self._settings = settings
+
     def enter(self, peer: str, descriptor: int) -> Answer | None:
         """Make room for a client; or what it is told, where there is none."""
-        source = self._source(peer)
+        source, settings = find_source(peer), self._settings
         self._newest = max(self._newest, descriptor)
-        if _reaches(self._total, self._max) or descriptor >= self._ceiling:
+        if _reaches(self._total, settings.max_connections) or descriptor >= self._ceiling:
             return self._turn_away(FULL)
-        if source and _reaches(self._sources[source], self._max_per_ip):
+        # Behind an ingress all have the address of the ingress, which limits them itself.
+        if _reaches(self._sources[source], settings.max_connections_per_ip) and not self._trusted.is_trusted(peer):
             return self._turn_away(TOO_MANY_CONNECTIONS)
         self._sources[source] += 1
         self._total += 1
@@ -44,7 +48,7 @@ class Crowd:
 
     def leave(self, peer: str) -> None:
         """Give a place back that `enter` gave."""
-        source = self._source(peer)
+        source = find_source(peer)
         self._total -= 1
         self._sources[source] -= 1
         if not self._sources[source]:
@@ -53,7 +57,7 @@ class Crowd:
     def take_pressure(self) -> bool:
         """Whether room was about to run out since the last time this was asked."""
         newest, self._newest = self._newest, 0
-        return 0 < self._max * _PRESSED <= self._total or newest >= self._ceiling * _PRESSED
+        return 0 < self._settings.max_connections * _PRESSED <= self._total or newest >= self._ceiling * _PRESSED
 
     def take_turned_away(self) -> Counter[str]:
         """How many were turned away since the last time this was asked, by what they were told."""
@@ -63,10 +67,6 @@ class Crowd:
     def _turn_away(self, answer: Answer) -> Answer:
         self._turned_away[answer.code] += 1
         return answer
-
-    def _source(self, peer: str) -> str:
-        # Behind an ingress all have the address of the ingress, which limits them itself.
-        return "" if self._trusted.is_trusted(peer) else find_source(peer)
 
 
 def _reaches(number: int, limit: int) -> bool:

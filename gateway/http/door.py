@@ -31,6 +31,7 @@ from gateway.http.tunnel import Tunnel
 from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
 from gateway.slowest import KEPT, Slow
+from gateway.spread import spread
 
 _PRESSED_SECONDS = 5  # for which an idle connection is kept when room runs out: a page that loads is done by then
 SWEEP_SECONDS = 1.0  # how late a time-out may be noticed; all of them are whole seconds
@@ -56,7 +57,8 @@ class HttpDoor:
         self._tls = tls
         self._connections: Registry[ClientConnection] = Registry()
         self._tunnels: Registry[Tunnel] = Registry()
-        ceiling, trusted = find_ceiling(), TrustedProxies(settings.trusted_proxies)
+        ceiling = find_ceiling()
+        self._trusted = trusted = TrustedProxies(settings.trusted_proxies)
         outbox = Outbox()
         self._pool = Pool(settings, ceiling, outbox, recorder.metrics)
         self._crowd = Crowd(settings, trusted, ceiling)
@@ -84,6 +86,13 @@ class HttpDoor:
 
     def __repr__(self) -> str:
         return f"<HttpDoor connections={len(self._connections)} tunnels={len(self._tunnels)} {self._pool!r}>"
+
+    def adopt(self, settings: HttpSettings) -> None:
+        """Meet new clients by these settings from now on; connections that are open keep their limits."""
+        self._settings = settings
+        self._trusted.adopt(settings.trusted_proxies)
+        self._crowd.adopt(settings)
+        self._pool.settings = settings
 
     @property
     def port(self) -> int:
@@ -130,21 +139,30 @@ class HttpDoor:
         # The tasks have nothing to do with why we close, so no exception goes to them.
         await self._tasks.__aexit__(None, None, None)
 
+    def wind_down(self) -> None:
+        """End each connection after the answer it waits for: whoever asks again is to connect anew, elsewhere."""
+        self._is_draining = True
+
     def stop_accepting(self) -> None:
         """Take no new connection, and end each one after the answer it waits for."""
-        self._is_draining = True
+        self.wind_down()
         for listener in self._listeners:
             listener.close()
         for connection in self._connections:
             connection.close_if_idle()
 
-    async def drain(self, grace: float) -> None:
-        """Wait until every connection and tunnel has ended by itself, for `grace` seconds at most."""
+    async def drain(self, grace: float, longest: float = 0) -> None:
+        """Wait until every connection and tunnel has ended by itself, for `grace` seconds at most.
+
+        Whatever is left then is closed one after the other, over `longest` seconds at most.
+        """
         self.stop_accepting()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._connections.wait_empty()
                 await self._tunnels.wait_empty()
+        endings = [*(tunnel.go_away for tunnel in self._tunnels), *(each.abort for each in self._connections)]
+        await spread(endings, lambda end: end(), longest)
 
     def find_slow(self) -> Slow:
         """The slowest requests that ended lately, and those that have been under way for longest."""

@@ -33,17 +33,17 @@ class Entrance:
     """Sends visitors to sign in, and lets those in whom the portal sends back."""
 
     def __init__(self, settings: AuthSettings, grants: Grants, sessions: SessionStore, cookies: Cookies) -> None:
-        self._settings = settings
+        self._protocol, self._portal_url = settings.protocol, settings.portal_url
         self._grants = grants
         self._sessions = sessions
         self._cookies = cookies
-        port = urlsplit(settings.portal_url).port
+        port = urlsplit(self._portal_url).port
         self._port = f":{port}" if port else ""
 
     def challenge(self, head: RequestHead) -> Outcome:
         """What somebody meets whom nothing lets in: the way to sign in, or 401 for anything but a navigation."""
         expired = expired_cookies(head)
-        start = f"{self._settings.portal_url}/auth/start"
+        start = f"{self._portal_url}/auth/start"
         if not is_navigation(head):
             return Reply(sign_in_needed(start), expired)
         if self._entries(head) >= LOOP_ENTRIES:
@@ -57,7 +57,7 @@ class Entrance:
         # The name as the browser spells it, whose cookies depend on a trailing dot; the port is the portal's, because
         # both are reached the same way, and what a Host header says of it anybody may say.
         name = head.get(b"host").partition(b":")[0].decode()
-        url = f"{self._settings.protocol}://{name}{self._port}{quote(head.target, safe=_URL_SAFE)}"
+        url = f"{self._protocol}://{name}{self._port}{quote(head.target, safe=_URL_SAFE)}"
         sealed = self._grants.seal_target(Target(head.host, url, nonce_hash(nonce)))
         return sealed, self._cookies.issue(self._cookies.entry, nonce, TARGET_LIFETIME)
 

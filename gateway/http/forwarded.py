@@ -20,6 +20,10 @@ class TrustedProxies:
     """The load balancers and ingresses in front of the gateway (`http.trusted_proxies`)."""
 
     def __init__(self, networks: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+        self.adopt(networks)
+
+    def adopt(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+        """Believe these and no others from now on."""
         self._networks = networks
         self.is_trusted = lru_cache(maxsize=4096)(self._is_within)  # few proxies bring many requests
 

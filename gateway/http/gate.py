@@ -93,6 +93,13 @@ class Gate:
             source.subscribe(self._recall.forget)
             source.subscribe(self.streams.stir)
 
+    def adopt(self, settings: Settings) -> None:
+        """Decide by these settings from now on, about open streams too."""
+        self._interstitial.adopt(settings.visibility)
+        self._origins.adopt(settings.origins)
+        self._recall.forget()
+        self.streams.stir()
+
     def decide(self, head: RequestHead) -> Decision:
         """What happens to this request."""
         if self.rounds.is_loop(head):

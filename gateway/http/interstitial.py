@@ -23,6 +23,10 @@ class Interstitial:
         self._entrance = entrance
         self._cookies = cookies
 
+    def adopt(self, settings: VisibilitySettings) -> None:
+        """Warn, or not, as these settings say from now on."""
+        self._is_on = settings.interstitial
+
     def get_warning(self, head: RequestHead, route: Route) -> Reply | None:
         """The page, for a person who has not seen it; nothing but a navigation ever meets it."""
         if not self._is_on or not _is_visit(head) or _mark(route) in self._marks(head):

@@ -5,7 +5,7 @@ SameSite cookies do not help: sibling workspaces are the same site, and a WebSoc
 
 import re
 
-from config.settings import Settings
+from config.settings import OriginSettings, Settings
 from gateway.http.headers import RequestHead
 from routing.hostname import InvalidHost, parse_host
 from routing.model import Route
@@ -25,6 +25,10 @@ class CrossSiteRule:
         self._protocol = settings.auth.protocol
         self._allowed = frozenset(settings.origins.allowed)
         self._table = table
+
+    def adopt(self, settings: OriginSettings) -> None:
+        """Accept these origins and no others from now on."""
+        self._allowed = frozenset(settings.allowed)
 
     def is_cross_site(self, head: RequestHead, route: Route) -> bool:
         if not head.upgrade and (head.method in SAFE_METHODS or head.get(b"sec-fetch-site") in _SAME_SITES):

@@ -43,6 +43,7 @@ class Pool:
     def __init__(self, settings: HttpSettings, ceiling: int, outbox: Outbox, metrics: Metrics) -> None:
         """`ceiling` is the number from which on a descriptor is not for connections of visitors."""
         self.settings = settings
+        """By which connections are made and kept from now on."""
         self._ceiling = ceiling
         self._outbox = outbox
         self._open: Counter[str] = Counter()

@@ -69,6 +69,10 @@ class Uses:
     def __repr__(self) -> str:
         return f"<Uses streams={len(self._watched)}>"
 
+    def adopt(self, settings: IdleSettings) -> None:
+        """Tell use from what goes on by itself by these settings from now on."""
+        self._settings = settings
+
     def act(self, workspace_id: str) -> None:
         """A person opened a page there, or changed something."""
         self._ledger.note(workspace_id, Use.REQUEST)

@@ -42,6 +42,10 @@ class IdleWatch:
     def __repr__(self) -> str:
         return f"<IdleWatch {self._ledger!r} {self._uses!r}>"
 
+    def adopt(self, settings: IdleSettings) -> None:
+        """Measure by these settings from now on."""
+        self._settings = settings
+
     async def run(self) -> None:
         """Look for ever."""
         while True:

@@ -35,7 +35,8 @@ _OURS = re.compile(rb"[A-Za-z0-9_-]{43}\Z")  # 256 random bits, as `secrets.toke
 class PortalParts:
     """The collaborators of the portal."""
 
-    settings: Settings
+    current: Callable[[], Settings]
+    """The settings of this moment."""
     cookies: Cookies
     sealer: Sealer
     grants: Grants
@@ -50,6 +51,10 @@ class PortalParts:
     metrics: Metrics
     log: Log
     clock: Callable[[], float]
+
+    @property
+    def settings(self) -> Settings:
+        return self.current()
 
 
 PARTS = web.AppKey("parts", PortalParts)

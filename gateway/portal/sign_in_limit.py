@@ -14,6 +14,7 @@ from auth.allowance import Allowance
 from auth.cookies import values
 from auth.login import browser_hash
 from auth.model import Session
+from config.settings import Settings
 from gateway.answers import TOO_MANY_SIGN_INS, Answer
 from gateway.http.forwarded import TrustedProxies
 from gateway.portal.parts import PortalParts, browser_ids, cookie_header
@@ -28,14 +29,19 @@ class SignInLimit:
     """Of one gateway process."""
 
     def __init__(self, parts: PortalParts) -> None:
-        settings = parts.settings.sessions
         self._parts = parts
-        self._proxies = TrustedProxies(parts.settings.http.trusted_proxies)
-        self._allowance = (
-            Allowance(settings.sign_in_burst, settings.sign_ins_per_minute, parts.clock)
-            if settings.sign_ins_per_minute
-            else None
-        )
+        self._proxies = TrustedProxies()
+        self._rate = (0, 0)
+        self._allowance: Allowance | None = None
+        self.adopt(parts.settings)
+
+    def adopt(self, settings: Settings) -> None:
+        """Limit as these settings say from now on; with other numbers everybody begins anew."""
+        self._proxies.adopt(settings.http.trusted_proxies)
+        rate = (settings.sessions.sign_in_burst, settings.sessions.sign_ins_per_minute)
+        if rate != self._rate:
+            self._rate = rate
+            self._allowance = Allowance(*rate, self._parts.clock) if rate[1] else None
 
     def look(self, request: web.Request) -> Answer | None:
         """What `take` would say now."""

@@ -37,6 +37,13 @@ class Bans:
     def __repr__(self) -> str:
         return f"Bans(banned={self.count()})"
 
+    def adopt(self, settings: SshSettings) -> None:
+        """Count and ban by these settings from now on; a ban that was spoken stays as long as it was spoken for."""
+        records, now = self._records, self._clock()
+        self._settings = settings
+        self._records = TTLCache(limits.BANS_MAX, max(2 * settings.ban_max, self._longest(now)), timer=self._clock)
+        self._records.update(records)
+
     def count(self) -> int:
         """How many sources are banned now."""
         now = self._clock()
@@ -62,6 +69,9 @@ class Bans:
         record.until = now + min(self._settings.ban_seconds * 2**record.bans, self._settings.ban_max)
         record.bans += 1
         return True
+
+    def _longest(self, now: float) -> float:
+        return max((record.until - now for record in self._records.values()), default=0)
 
     def _is_exempt(self, address: str) -> bool:
         if not self._settings.ban_failures:

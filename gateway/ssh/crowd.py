@@ -65,6 +65,10 @@ class Crowd:
         startups, connections, sessions = (each.total() for each in (self._startups, self._connections, self._users))
         return f"Crowd({connections=}, {startups=}, {sessions=})"
 
+    def adopt(self, settings: SshSettings) -> None:
+        """Let in no more than these settings say from now on; whoever is in stays."""
+        self._settings = settings
+
     def enter(self, address: str) -> Place | Full:
         """A place for a connection from this address, if there is room."""
         source, settings = find_source(address), self._settings

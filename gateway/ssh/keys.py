@@ -51,8 +51,7 @@ class KeyAccess:
         self, owners: Owners, authorities: Authorities, settings: SshSettings, clock: Callable[[], float]
     ) -> None:
         self._owners = owners
-        self.authorities = authorities
-        """Those that are believed from now on."""
+        self._authorities = authorities
         self._settings = settings
         self._slots = asyncio.Semaphore(limits.OWNER_QUESTIONS)
         self._known: Remembered[str, Owner | Denied | Unavailable] = Remembered(
@@ -60,7 +59,12 @@ class KeyAccess:
         )
 
     def __repr__(self) -> str:
-        return f"KeyAccess(known={len(self._known)}, authorities={self.authorities!r})"
+        return f"KeyAccess(known={len(self._known)}, authorities={self._authorities!r})"
+
+    def adopt(self, settings: SshSettings, authorities: Authorities) -> None:
+        """Believe these authorities from now on, and remember for as long as these settings say."""
+        self._settings = settings
+        self._authorities = authorities
 
     @property
     def is_offered(self) -> bool:
@@ -77,7 +81,7 @@ class KeyAccess:
             return None
         if algorithm in USER_KEYS:
             return _key_of(owner, blob)
-        credential = self.authorities.find_credential(blob, address)
+        credential = self._authorities.find_credential(blob, address)
         return credential if credential is not None and credential.belongs_to(owner) else None
 
     async def decide(self, workspace: Workspace, credential: Credential) -> Verdict:

@@ -50,6 +50,10 @@ class PodKeys:
     def __repr__(self) -> str:
         return f"PodKeys(known={len(self._known)})"
 
+    def adopt(self, on_change: Literal["warn", "refuse"]) -> None:
+        """Have this follow on a change from now on."""
+        self._on_change = on_change
+
     def judge(self, workspace: Workspace, key: asyncssh.SSHKey) -> Judgement:
         """A change that is not refused is one only once: the new key is expected from then on."""
         seen = _fingerprint(key.public_data)

@@ -31,6 +31,10 @@ class Recheck:
         self._interval = interval
         self._log = log
 
+    def adopt(self, interval: float) -> None:
+        """Ask at this interval, once the wait that has begun is over."""
+        self._interval = interval
+
     async def wait_withdrawn(self, entry: Entry) -> None:
         """Returns once the entry was definitely refused; a GitLab that does not answer refuses nothing."""
         refusals = 0

@@ -16,6 +16,7 @@ from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
 from gateway.log import Log
 from gateway.metrics import Metrics
+from gateway.spread import find_duration, spread
 from gateway.ssh import attempts, limits
 from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.authorities import AuthorityUnreadable, load_authorities
@@ -26,6 +27,7 @@ from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
 from gateway.ssh.host_keys import HostKey, HostKeyUnreadable, find_expiry, load_host_keys
 from gateway.ssh.idle import CLOSED_IDLE, CLOSED_OLD, describe, wait_idle
 from gateway.ssh.internals.ends import ClientLeg
+from gateway.ssh.key_files import KeyFiles, load_key_files
 from gateway.ssh.keys import KeyAccess, Owners
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.pod_keys import PodKeys
@@ -33,7 +35,6 @@ from gateway.ssh.recheck import WITHDRAWN, Entry, Recheck
 from gateway.ssh.selftest import check_asyncssh
 from gateway.ssh.upstream import Upstreams
 from gateway.ssh.verdicts import RememberedAccess
-from gateway.watch import FileWatch
 
 RESTARTING = "Gateway is restarting, reconnect"
 DRAINING = "Gateway is restarting, this connection ends in {:.0f} s at the latest"
@@ -62,18 +63,20 @@ class SshDoor:
         self._log = log
         self._access = access
         self._uses = uses
-        remembered = RememberedAccess(access, settings, metrics)
-        pod_keys = PodKeys(settings.pod_host_key_change)
-        self._admission = Admission(remembered, Upstreams(settings), pod_keys, metrics, log, portal_url=portal_url)
-        authorities = load_authorities(settings)
-        self._keys = KeyAccess(owners, authorities, settings, time.monotonic) if owners is not None else None
+        files = load_key_files(settings)
+        self._remembered = RememberedAccess(access, settings, metrics)
+        self._pod_keys = PodKeys(settings.pod_host_key_change)
+        self._upstreams = Upstreams(settings)
+        self._admission = Admission(
+            self._remembered, self._upstreams, self._pod_keys, metrics, log, portal_url=portal_url
+        )
+        self._keys = KeyAccess(owners, files.authorities, settings, time.monotonic) if owners is not None else None
         self._recheck = Recheck(settings.recheck_interval, log)
         self._watchers = asyncio.TaskGroup()
         self._following: asyncio.Task[None] | None = None
         self._watches: dict[Connection, asyncio.Task[None]] = {}
-        self._key_files = FileWatch(*settings.host_key_files, *settings.host_certificate_files, *settings.user_ca_files)
-        self._key_files.mark()
-        self._serve_with(load_host_keys(settings))
+        self._key_files = files.watch
+        self._serve_with(files.host_keys)
         self._sockets = sockets
         self._listeners: list[asyncio.Server] = []
         self._bans = Bans(settings)
@@ -100,6 +103,18 @@ class SshDoor:
             self._following.cancel()
         await self._watchers.__aexit__(None, None, None)  # nobody is left to be watched
 
+    def adopt(self, settings: SshSettings, files: KeyFiles) -> None:
+        """Meet new clients by these settings and keys from now on; connections that are open keep theirs."""
+        self._settings = settings
+        self._serve_with(files.host_keys)
+        self._key_files.move_to(files.watch)
+        if self._keys is not None:
+            self._keys.adopt(settings, files.authorities)
+        for part in (self._remembered, self._upstreams, self._bans, self._crowd):
+            part.adopt(settings)
+        self._pod_keys.adopt(settings.pod_host_key_change)
+        self._recheck.adopt(settings.recheck_interval)
+
     @property
     def port(self) -> int:
         """The port listened on, also where the settings left the choice to the system."""
@@ -124,22 +139,33 @@ class SshDoor:
             listener.close()
         self._listeners.clear()
 
-    async def drain(self, grace: float) -> None:
-        """Waits until every client has left by itself, but `grace` seconds at most; then tells the rest and closes."""
+    async def drain(self, grace: float, longest: float = 0) -> None:
+        """Waits until every client has left by itself, but `grace` seconds at most; then tells the rest and closes.
+
+        One after the other, over `longest` seconds at most.
+        """
         self.stop_accepting()
         self._metrics.ssh_drain_remaining.set_function(lambda: len(self._connections))
         for connection in self._connections:
-            connection.notify(DRAINING.format(grace))
+            connection.notify(DRAINING.format(grace + find_duration(len(self._connections), longest)))
         try:
             async with asyncio.timeout(grace):
                 await self._is_empty.wait()
         except TimeoutError:
-            await self.aclose()
+            await spread(tuple(self._connections), self._send_away, longest)
+            await self._see_off()
 
     async def aclose(self) -> None:
         self.stop_accepting()
         for connection in list(self._connections):
+            self._send_away(connection)
+        await self._see_off()
+
+    def _send_away(self, connection: Connection) -> None:
+        if connection in self._connections:
             self._end(connection, "closing", RESTARTING)
+
+    async def _see_off(self) -> None:
         try:
             async with asyncio.timeout(limits.CLOSE_GRACE):
                 await self._is_empty.wait()
@@ -202,7 +228,7 @@ class SshDoor:
             self._serve_with(keys)
             self._log.info("ssh.host_keys_loaded", keys=len(keys))
 
-    def _serve_with(self, keys: list[HostKey]) -> None:
+    def _serve_with(self, keys: Sequence[HostKey]) -> None:
         self._options = client_leg_options(self._settings, keys)
         expiry = find_expiry(keys)
         if expiry < inf:
@@ -214,11 +240,12 @@ class SshDoor:
         if self._keys is None:
             return
         try:
-            self._keys.authorities = load_authorities(self._settings)
+            authorities = load_authorities(self._settings)
         except AuthorityUnreadable as fault:
             self._log.error("ssh.authorities_unreadable", error=str(fault))
         else:
-            self._log.info("ssh.authorities_loaded", authorities=len(self._keys.authorities))
+            self._keys.adopt(self._settings, authorities)
+            self._log.info("ssh.authorities_loaded", authorities=len(authorities))
 
     def _note_guess(self, address: str) -> None:
         if self._bans.note_failure(address):

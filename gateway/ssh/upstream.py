@@ -75,6 +75,10 @@ class Upstreams:
     """Opens logged-in legs towards workspaces."""
 
     def __init__(self, settings: SshSettings) -> None:
+        self.adopt(settings)
+
+    def adopt(self, settings: SshSettings) -> None:
+        """Open them by these settings from now on."""
         self._settings = settings
         self._options = workspace_leg_options(settings)
 

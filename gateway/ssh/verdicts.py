@@ -38,6 +38,10 @@ class RememberedAccess:
     def __repr__(self) -> str:
         return f"RememberedAccess(known={len(self._known)})"
 
+    def adopt(self, settings: SshSettings) -> None:
+        """Remember for as long as these settings say from now on."""
+        self._settings = settings
+
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict:
         key = self._key(token, workspace_id)
         self._metrics.ssh_token_memory.labels("miss" if self._known.get(key) is None else "hit").inc()

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from auth.grants import GRANT_LIFETIME
 from auth.model import Session, SessionsUnavailable, Tokens, User
-from auth.redis_sessions import CONNECTIONS, PREFIX, RedisSessions, open_redis_sessions
+from auth.redis_sessions import CONNECTIONS, PREFIX, Password, RedisSessions, open_redis_sessions
 from auth.seal import Sealer
 from auth.sessions import session_ref
 from config.settings import SessionSettings
@@ -314,7 +314,7 @@ async def test_redis_that_comes_back_is_used_again(pair: Pair) -> None:
 
 def test_the_store_shows_nothing_of_itself() -> None:
     """Its address stays out of logs."""
-    store = RedisSessions(Redis(), SessionSettings(), Sealer([KEY]), time.time)
+    store = RedisSessions(Redis(), Password(SecretStr("")), SessionSettings(), Sealer([KEY]), time.time)
 
     assert repr(store) == "<RedisSessions>"
 

@@ -66,7 +66,8 @@ NO_FLAG = "is not a flag; a switch is written --http-enabled=false, the settings
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        (["--auth-hots", "x"], ["flag --auth-hots: is unknown; did you mean --auth-host?", f"argument 2: {NO_FLAG}"]),
+        (["--auth-hots", "x"], ["flag --auth-hots: is unknown; did you mean --auth-host?"]),
+        (["--auth-hots=x", "y"], ["flag --auth-hots: is unknown; did you mean --auth-host?", f"argument 2: {NO_FLAG}"]),
         (["-port=1"], ["flag --port: is unknown; did you mean --ssh-port?"]),
         (["--colour"], ["flag --colour: is unknown"]),
         (["--auth_host=x"], ["flag --auth_host: is unknown; did you mean --auth-host?"]),

@@ -56,7 +56,8 @@ def test_help_lists_every_setting() -> None:
     text = settings_help()
 
     assert all(f"  {name.flag}  {name.env}" in text for name in describe_settings())
-    assert "  --http-port  HTTP_PORT  [9876]\n" in text
+    assert "  --http-port  HTTP_PORT  [9876]  (restart)\n" in text
+    assert "  --http-drain-grace  HTTP_DRAIN_GRACE  [30]\n" in text
     assert "Seals grants and sign-in state." in text
     assert "--config FILE" in text
 

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ async def metric(setup: Setup, name: str) -> float:
     )
 
 
-async def read_event(process: asyncio.subprocess.Process, name: str) -> dict[str, int]:
+async def read_event(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]:
     """The next log line of this event."""
     assert process.stdout is not None
     async with asyncio.timeout(20):

@@ -409,8 +409,9 @@ async def test_vanished_peers_are_noticed_by_the_kernel(world: World) -> None:
     [(b"", b"\x88\x02\x03\xe9"), (b"\x82\x02hi", b"\x88\x02\x03\xe9"), (b"\x82\x05h", b""), (b"\x88\x02\x0f\xa0", b"")],
     ids=["silent", "between frames", "within a frame", "closed already"],
 )
-async def test_open_tunnels_end_with_the_door(said: bytes, last: bytes) -> None:
-    """A drain waits for them; the end of the door does not, and says 1001 where that can be told from a frame."""
+@pytest.mark.parametrize("is_drained", [True, False])
+async def test_open_tunnels_end_with_the_door(said: bytes, last: bytes, *, is_drained: bool) -> None:
+    """After the grace of a drain, or with the door at once; the last word is 1001 where it can be told from a frame."""
     async with AsyncExitStack() as stack:
         async with open_world() as world:
             await world.add(answering(ACCEPT + said, b""))
@@ -419,8 +420,10 @@ async def test_open_tunnels_end_with_the_door(said: bytes, last: bytes) -> None:
             writer.write(ASK)
             assert (await read_response(reader)).status == 101
 
-            await world.door.drain(0.05)
             assert world.metric("http_tunnels") == 1
+            if is_drained:
+                await world.door.drain(0.05)
+                assert world.metric("http_tunnels") == 0
 
         assert await reader.read() == said + last
         assert world.metric("http_tunnels") == 0

@@ -180,7 +180,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         async with open_gitlab(settings.auth, lambda *_: None) as client:
             login = Login(settings.auth, client, sealer, sessions, clock)
             parts = PortalParts(
-                settings=settings,
+                current=lambda: settings,
                 cookies=Cookies(secure=True),
                 sealer=sealer,
                 grants=Grants(sealer, clock),
