@@ -24,6 +24,7 @@ SecondsOrNever = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=Fals
 Level = Literal["private", "internal", "public"]
 Switch = Annotated[bool, BeforeValidator(values.switch)]
 BaseUrl = Annotated[str, AfterValidator(values.base_url)]
+OptionalUrl = Annotated[str, AfterValidator(values.optional_url)]
 HostKey = Annotated[SecretStr, AfterValidator(values.host_key_text)]
 Network = Annotated[values.AnyNetwork, BeforeValidator(values.network)]
 Zone = Annotated[str, AfterValidator(values.zone)]
@@ -353,6 +354,16 @@ class DrainSettings(Section):
     gateways meet those who come again one after the other."""
 
 
+class TracingSettings(Section):
+    """Where spans of requests and SSH logins go: an OpenTelemetry collector (needs the extra `opentelemetry`)."""
+
+    endpoint: Annotated[OptionalUrl, RESTART] = ""
+    """The collector's OTLP over HTTP, such as http://collector:4318; empty means that nothing is traced."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1), RESTART] = 0.05
+    """How much of what begins here is recorded: one editor makes hundreds of requests. What a trusted proxy records
+    (`http.trusted_proxies`) is recorded here too, and what it does not is not."""
+
+
 class OriginSettings(Section):
     """Further web origins that the cross-site rule accepts on private and internal hosts."""
 
@@ -373,6 +384,7 @@ class Settings(Section):
     sessions: SessionSettings = SessionSettings()
     drain: DrainSettings = DrainSettings()
     origins: OriginSettings = OriginSettings()
+    tracing: TracingSettings = TracingSettings()
     workers: Annotated[int, Field(ge=1, le=64), RESTART] = 1
     """Processes that share the ports; about one per core. With HTTP, more than one needs the sessions in Redis."""
     metrics_path: Annotated[UrlPath, RESTART] = "/metrics"

@@ -50,6 +50,11 @@ def base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def optional_url(value: str) -> str:
+    """A `base_url`, or nothing."""
+    return base_url(value) if value else ""
+
+
 def split_url(value: str) -> SplitResult:
     """The parts of an absolute http or https URL without credentials."""
     parts = _split(value)
@@ -63,7 +68,7 @@ def split_url(value: str) -> SplitResult:
 def _split(value: str) -> SplitResult | None:
     try:
         parts = urlsplit(value)
-        parts.port  # noqa: B018  # reading it is what checks it
+        parts.port  # noqa: B018 - reading it is what checks it
     except ValueError:
         return None
     return parts

@@ -47,7 +47,9 @@ from gateway.route_source import RouteSource, open_route_source
 from gateway.running import running
 from gateway.session_store import open_sessions
 from gateway.slowest import Slow, write_slow
+from gateway.spans import Tracing
 from gateway.ssh.server import SshDoor
+from gateway.trace_collector import open_tracing
 from gateway.waking import Waker
 from gateway.writer import RouteWriter
 from routing.table import RouteTable
@@ -77,6 +79,7 @@ class Gateway:
         self.streams: Streams | None = None
         self.idle: IdleWatch | None = None
         self._routes: RouteSource | None = None
+        self._tracing: Tracing | None = None
         self._known = asyncio.Event()
         self._adopters: list[Adopter] = []
         """How each part takes up new settings, in the order in which they were built."""
@@ -158,6 +161,7 @@ class Gateway:
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         await stack.enter_async_context(running(measure_lag(self.metrics.loop_lag)))
+        self._tracing = await stack.enter_async_context(open_tracing(settings.tracing, self._log))
         writer = RouteWriter(self.table, ended=self._end_workspace, metrics=self.metrics, log=self._log)
         source = open_route_source(settings, writer, self.metrics, self._log)
         self._routes = routes = await stack.enter_async_context(source)
@@ -195,6 +199,7 @@ class Gateway:
                 owners=owners,
                 portal_url=portal_url,
                 sockets=self._listeners.ssh,
+                tracing=self._tracing,
             )
             await stack.enter_async_context(ssh)
 
@@ -261,7 +266,14 @@ class Gateway:
             self.metrics.certificate_expiry.labels("tls").set_function(lambda: tls.expires)
             await stack.enter_async_context(running(tls.follow(self._log)))
         door = HttpDoor(
-            settings.http, gate, recorder, uses, scheme=settings.auth.protocol, sockets=self._listeners.http, tls=tls
+            settings.http,
+            gate,
+            recorder,
+            uses,
+            scheme=settings.auth.protocol,
+            sockets=self._listeners.http,
+            tls=tls,
+            tracing=self._tracing,
         )
         await stack.enter_async_context(door)
         self.streams = gate.streams
@@ -312,4 +324,7 @@ class Gateway:
     def _observe_gitlab(self, endpoint: str, result: str, seconds: float) -> None:
         self.metrics.gitlab_calls.labels(endpoint, result).inc()
         if result != "spared":
+            if self._tracing is not None:
+                failure = "" if result == "ok" else result
+                self._tracing.add_child(f"GitLab {endpoint}", {}, seconds=seconds, failure=failure)
             self.metrics.gitlab_seconds.labels(endpoint).add(seconds)

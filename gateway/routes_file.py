@@ -43,7 +43,7 @@ class FileRoutes:
                 self._writer.write(change, refusals)
             except RouteFileError as exc:
                 self._metrics.route_failures.inc()
-                self._log.error("routes.unreadable", reason=str(exc))
+                self._log.error("routes.unreadable", error=str(exc))
             except Exception:  # noqa: BLE001 - whatever a file does to us, the routes that we have still stand
                 self._metrics.route_failures.inc()
                 self._log.exception("routes.crashed")

@@ -17,6 +17,7 @@ from auth.mandates import Mandate
 from auth.model import Denied, Unavailable, User, WorkspaceRecord
 from auth.remembered import Remembered
 from auth.wishes import NotTold, Told, Wishes
+from gateway.crash import describe_crash
 from gateway.log import Log
 from gateway.metrics import Metrics
 from routing.model import Workspace
@@ -108,7 +109,7 @@ class Waker:
         try:
             outcome = await self._wishes.tell("Running", workspace.id, owner.id, mandates)
         except Exception as exc:  # noqa: BLE001 - a fault of ours is told to those who wait, and ends nothing else
-            self._log.error("wake.failed", workspace=workspace.name, error=type(exc).__name__)
+            self._log.error("wake.failed", workspace=workspace.name, crash=describe_crash(exc))
             outcome = Unavailable("a fault of the gateway")
         finally:
             del self._asking[workspace.uid]
@@ -117,7 +118,13 @@ class Waker:
         return outcome
 
     def _note(self, workspace: Workspace, owner: User, way: Way, outcome: Outcome) -> None:
-        facts = {"user_id": owner.id, "workspace_id": workspace.id, "workspace": workspace.name, "way": way.value}
+        facts = {
+            "user_id": owner.id,
+            "user": owner.username,
+            "workspace": workspace.name,
+            "workspace_id": workspace.id,
+            "way": way.value,
+        }
         match outcome:
             case Told(_, by, is_new=True):
                 self._begun[workspace.uid] = (self._clock(), way)

@@ -64,5 +64,5 @@ class WorkerPages:
             ):
                 return await response.read()
         except (aiohttp.ClientError, TimeoutError) as exc:
-            self._log.warning("worker.silent", worker=worker, reason=type(exc).__name__)
+            self._log.warning("worker.silent", worker=worker, error=type(exc).__name__)
             return None

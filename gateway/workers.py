@@ -94,7 +94,7 @@ class Supervisor:
             follow = self._configuration.follow(self._take_up, self._metrics, self._log)
             await stack.enter_async_context(running(follow))
             await self._supervise()
-        self._log.info("gateway.closed", status=self._status)
+        self._log.info("gateway.closed", exit_status=self._status)
         return self._status
 
     @property
@@ -144,7 +144,7 @@ class Supervisor:
         except LinkClosed:
             return  # its successor gets them
         except TimeoutError:
-            self._log.error("worker.silent", worker=slot.number, reason="did not take up the configuration")
+            self._log.error("worker.silent", worker=slot.number, error="did not take up the configuration")
 
     async def _keep(self, slot: _Slot) -> None:
         """One worker after the other, until draining."""
@@ -161,7 +161,7 @@ class Supervisor:
             if not ever_ready:
                 raise WorkerFailed(f"worker {slot.number} ended with status {status} before it was ready")
             self._metrics.worker_deaths.inc()
-            self._log.warning("worker.died", worker=slot.number, status=status)
+            self._log.warning("worker.died", worker=slot.number, exit_status=status)
             if loop.time() - started < RESPAWN_SECONDS:
                 await asyncio.sleep(RESPAWN_SECONDS)
 

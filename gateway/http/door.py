@@ -31,6 +31,7 @@ from gateway.http.tunnel import Tunnel
 from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
 from gateway.slowest import KEPT, Slow
+from gateway.spans import Tracing
 from gateway.spread import spread
 
 _PRESSED_SECONDS = 5  # for which an idle connection is kept when room runs out: a page that loads is done by then
@@ -50,6 +51,7 @@ class HttpDoor:
         scheme: str,
         sockets: Sequence[socket.socket] = (),
         tls: DoorTls | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`sockets` listen already; where none are given, the door binds its own when it opens."""
         self._settings = settings
@@ -75,6 +77,7 @@ class HttpDoor:
             trusted=trusted,
             recorder=recorder,
             uses=uses,
+            tracing=tracing,
             scheme=scheme.encode(),
             spawn=self._spawn,
             now=time.monotonic,  # as the event loop, whose own time uvloop rounds to milliseconds
@@ -216,6 +219,6 @@ class HttpDoor:
     def _expire(self, connection: ClientConnection, now: float) -> None:
         try:
             connection.expire(now)
-        except Exception:  # noqa: BLE001 - a bug met by one connection must not let all others wait for ever
+        except Exception:  # noqa: BLE001 - whatever it is, it was one exchange's
             self._plane.recorder.crashed("")
             connection.abort()

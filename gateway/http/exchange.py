@@ -24,6 +24,7 @@ from gateway.http.plane import Client, Hold, Plane, Work
 from gateway.http.pool import DialError, DialFailure
 from gateway.http.record import REVOKED, describe
 from gateway.http.switching import open_tunnel
+from gateway.http.trace import begin_trace
 from gateway.http.upstream import UpstreamConnection
 from gateway.http.use import is_work
 from gateway.http.websocket import is_accepted
@@ -75,6 +76,7 @@ class Exchange:
         self._pending: list[bytes] = []
         """Of the request, before the workspace is connected."""
         self.started = plane.now()
+        self._trace = begin_trace(plane, client.peer, head)
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.head.host} {self._phase.name}>"
@@ -179,7 +181,7 @@ class Exchange:
                 self._connect(decision)
             case Reply(answer, cookies, denied):
                 if denied:
-                    self._plane.recorder.entry_denied(self.head, self.request_id, denied)
+                    self._plane.recorder.entry_denied(self.head, self.request_id, self._client.peer, denied)
                 self.reply(answer, [("Set-Cookie", cookie) for cookie in cookies])
             case Redirect(location, cookies):
                 self.reply(SEE_OTHER, [("Location", location), *(("Set-Cookie", cookie) for cookie in cookies)])
@@ -239,6 +241,8 @@ class Exchange:
         if forward and forward.target:
             head = replace(head, target=forward.target)
             told += b"X-Forwarded-Prefix: %b\r\n" % forward.prefix
+        if self._trace is not None:
+            told += self._trace.context.lines
         told += plane.gate.rounds.line
         upstream.send(request_for_upstream(head, told, self._own_cookies))
         if self._pending:
@@ -368,13 +372,17 @@ class Exchange:
             self.crash()
 
     def _record(self, status: int, code: str) -> None:
-        plane = self._plane
+        plane, forward = self._plane, self._forward
         plane.gate.streams.discard(self)
+        client = plane.trusted.find_client(self._client.peer, self.head.get(b"x-forwarded-for"))
+        if self._trace is not None:
+            self._trace.end(request_id=self.request_id, client=client, forward=forward, status=status, code=code)
         plane.recorder.request(
             self.head,
             request_id=self.request_id,
-            client=plane.trusted.find_client(self._client.peer, self.head.get(b"x-forwarded-for")),
-            forward=self._forward,
+            trace_id=self._trace.context.trace_id if self._trace else "",
+            client=client,
+            forward=forward,
             status=status,
             code=code,
             seconds=plane.now() - self.started,

@@ -23,7 +23,7 @@ _HOP_BY_HOP = frozenset(
 # Said by the gateway alone; `forwarded` (RFC 7239) would contradict the X-Forwarded set
 _OURS = frozenset(
     b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix forwarded x-request-id"
-    b" x-workspaces-user x-workspaces-token".split()
+    b" x-workspaces-user x-workspaces-token traceparent tracestate".split()
 )
 _TOKEN = b"x-workspaces-token"  # for the gateway itself, whose portal reads it too
 _DROPPED = _HOP_BY_HOP | _OURS

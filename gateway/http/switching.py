@@ -31,6 +31,7 @@ def open_tunnel(
             head,
             forward,
             request_id=request_id,
+            client=client.peer,
             code=REVOKED if tunnel.is_revoked else "",
             seconds=loop.time() - opened,
             up=up,

@@ -77,7 +77,7 @@ class DoorTls:
                 self._watch.mark()
                 self._latest = load_certificate(self._latest.certificate, self._latest.key)
             except TlsUnusable as exc:
-                log.warning("tls.unusable", reason=str(exc))
+                log.warning("tls.unusable", error=str(exc))
             else:
                 log.info("tls.reloaded", certificate=str(self._latest.certificate))
 

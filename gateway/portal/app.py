@@ -41,6 +41,7 @@ from gateway.portal.parts import PARTS, PortalParts, get_session, learn_owner
 from gateway.portal.replies import page, redirect, reply, request_id
 from gateway.portal.sign_in import HOME, begin, callback, sign_out, start_over
 from gateway.portal.sign_in_limit import SIGN_IN_LIMIT, SignInLimit
+from gateway.trace_context import current_trace, read_trace_context
 
 BODY_MAX = 16 * 1024  # bytes; no form has more than two short fields
 
@@ -130,10 +131,12 @@ def _fitting(parts: PortalParts, target: Target, to: str) -> str:
 @web.middleware
 async def _answer_failures(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Whatever went wrong, the person gets one of our own answers."""
+    told = request.headers.get("traceparent", "").encode()  # of the edge, which lets no other one pass
+    current_trace.set(read_trace_context({b"traceparent": told}))
     try:
         return await handler(request)
     except GitLabFault as fault:
-        request.app[PARTS].log.warning("portal.gitlab_failed", request_id=request_id(request), reason=fault.operator)
+        request.app[PARTS].log.warning("portal.gitlab_failed", request_id=request_id(request), error=fault.operator)
         answer = answer_fault(fault)
         # What came of a form must not load itself again.
         return reply(request, replace(answer, refresh=answer.retry_after if request.method == "GET" else None))
@@ -146,5 +149,5 @@ async def _answer_failures(request: web.Request, handler: _Handler) -> web.Strea
     except web.HTTPException:
         return reply(request, BAD_REQUEST)
     except Exception:  # noqa: BLE001 - the last resort, and it is logged whole
-        request.app[PARTS].log.exception("portal.failed", path=request.path)
+        request.app[PARTS].log.exception("portal.failed", request_id=request_id(request), path=request.path)
         return reply(request, INTERNAL_ERROR)

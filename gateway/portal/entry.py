@@ -23,7 +23,7 @@ from auth.model import (
 from auth.sessions import session_ref
 from gateway.answers import GITLAB_UNAVAILABLE, UNKNOWN_WORKSPACE
 from gateway.portal.parts import PARTS, PortalParts, learn_owner
-from gateway.portal.replies import redirect, reply
+from gateway.portal.replies import redirect, reply, request_id
 from gateway.portal.sign_in import HOME, start_over
 from routing.model import Route
 
@@ -37,7 +37,7 @@ async def enter(request: web.Request, session: Session, target: Target, to: str)
     route = parts.directory.get_route(target.host)
     level = Visibility.PRIVATE if route is None else parts.access.visibility(route)
     verdict = await _decide(parts, session, route)
-    _record(parts, session, route, verdict)
+    _record(request, session, target.host, route, verdict)
     match verdict:
         case Granted() if route is not None:
             learn_owner(parts, session, [verdict.workspace] if verdict.workspace else [])
@@ -86,8 +86,16 @@ def _entry_code(session: Session, target: Target, route: Route, level: Visibilit
     )
 
 
-def _record(parts: PortalParts, session: Session, route: Route | None, verdict: Verdict) -> None:
-    facts = {"user_id": session.user.id, "workspace_id": route.workspace.id if route else ""}
+def _record(request: web.Request, session: Session, host: str, route: Route | None, verdict: Verdict) -> None:
+    parts = request.app[PARTS]
+    facts: dict[str, object] = {
+        "request_id": request_id(request),
+        "host": host,
+        "user_id": session.user.id,
+        "user": session.user.username,
+    }
+    if route is not None:
+        facts |= {"workspace": route.workspace.name, "workspace_id": route.workspace.id, "port": route.port}
     match verdict:
         case Granted():
             parts.metrics.entries.labels("granted").inc()

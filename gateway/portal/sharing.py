@@ -3,6 +3,7 @@
 Whoever asks, on the portal or through the API, comes with a GitLab token; GitLab says whose workspace it is.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
@@ -13,6 +14,8 @@ from gateway.answers import GITLAB_UNAVAILABLE, TOKEN_REFUSED, UNKNOWN_WORKSPACE
 from gateway.portal.parts import PortalParts
 from routing.model import Route, Workspace
 from routing.visibility_store import VisibilityNotAllowed, VisibilityNotStored
+
+_NUMBER = re.compile("[0-9]{1,5}")
 
 NO_PORT = Answer(
     404, "no_port", "There is no such port", "This workspace has no port of this number that can be shared."
@@ -78,7 +81,13 @@ async def _share(parts: PortalParts, workspace: Workspace, wish: Wish, user_id: 
     try:
         await parts.visibility.declare(workspace, route.port, wish.level)
     except VisibilityNotStored as fault:
-        parts.log.warning("visibility.not_stored", workspace=workspace.name, port=route.port, reason=str(fault))
+        parts.log.warning(
+            "visibility.not_stored",
+            workspace=workspace.name,
+            port=route.port,
+            error=str(fault),
+            request_id=wish.request_id,
+        )
         return NOT_ALLOWED if isinstance(fault, VisibilityNotAllowed) else NOT_STORED
     parts.log.info(
         "audit.visibility_changed",
@@ -91,6 +100,7 @@ async def _share(parts: PortalParts, workspace: Workspace, wish: Wish, user_id: 
     return replace(route, declared=wish.level)
 
 
-def _facts(wish: Wish) -> dict[str, str]:
+def _facts(wish: Wish) -> dict[str, object]:
     facts = {"workspace": wish.workspace, "port": wish.port, "via": wish.via, "request_id": wish.request_id}
-    return {name: value[:64] for name, value in facts.items()}
+    told: dict[str, object] = {name: value[:64] for name, value in facts.items()}
+    return told | {"port": int(wish.port)} if _NUMBER.fullmatch(wish.port) else told

@@ -25,8 +25,8 @@ from gateway.answers import (
 )
 from gateway.pages import Link
 from gateway.portal.csrf import is_form_token, is_same_origin, read_form
-from gateway.portal.parts import PARTS, PortalParts, browser_ids, get_session
-from gateway.portal.replies import redirect, reply
+from gateway.portal.parts import PARTS, browser_ids, get_session
+from gateway.portal.replies import redirect, reply, request_id
 from gateway.portal.sign_in_limit import SIGN_IN_LIMIT
 
 # A month: long enough that tabs restored at once find one cookie and need not agree on a new one.
@@ -75,7 +75,7 @@ async def callback(request: web.Request) -> web.Response:
         session, then = await parts.login.finish(list(request.query.items()), browsers)
     except GitLabFault as fault:
         return _sign_in_refused(request, fault, is_restartable=bool(browsers))
-    _record(parts, "ok", user_id=session.user.id)
+    _record(request, "ok", user_id=session.user.id, user=session.user.username)
     lifetime = int(parts.settings.sessions.absolute_timeout)
     cookie = parts.cookies.issue(parts.cookies.session, session.id.get_secret_value(), lifetime)
     return redirect(request, _onward(then), [cookie, request.app[SIGN_IN_LIMIT].finish(request, session)])
@@ -96,7 +96,8 @@ async def sign_out(request: web.Request) -> web.Response:
         return reply(request, CROSS_SITE)
     everywhere = form.get("everywhere") is not None
     await parts.login.sign_out(session, everywhere=everywhere)
-    parts.log.info("sign_out.finished", user_id=session.user.id, everywhere=everywhere)
+    facts = {"request_id": request_id(request), "user_id": session.user.id, "user": session.user.username}
+    parts.log.info("sign_out.finished", **facts, everywhere=everywhere)
     answer = SIGNED_OUT_EVERYWHERE if everywhere else SIGNED_OUT
     return reply(request, answer, [parts.cookies.expire(parts.cookies.session)])
 
@@ -109,7 +110,7 @@ def _is_person(request: web.Request) -> bool:
 
 def _sign_in_refused(request: web.Request, fault: GitLabFault, *, is_restartable: bool) -> web.Response:
     result, answer = _explain(fault)
-    _record(request.app[PARTS], result, reason=fault.operator)
+    _record(request, result, error=fault.operator)
     again = _onward(fault.then) if fault.then else "/auth/start"
     if isinstance(fault, SignInElsewhere) and is_restartable:
         # Tabs opened at once, before this browser had a cookie, each began under another one, and only the last
@@ -128,9 +129,10 @@ def _explain(fault: GitLabFault) -> tuple[str, Answer]:
             return "unavailable", answer_fault(fault)
 
 
-def _record(parts: PortalParts, result: str, **facts: object) -> None:
+def _record(request: web.Request, result: str, **facts: object) -> None:
+    parts = request.app[PARTS]
     parts.metrics.sign_ins.labels(result).inc()
-    parts.log.info("sign_in.finished", result=result, **facts)
+    parts.log.info("sign_in.finished", request_id=request_id(request), result=result, **facts)
 
 
 def _onward(then: str) -> str:

@@ -188,9 +188,9 @@ def _target(kind: bytes, packet: SSHPacket) -> dict[str, object]:
         packet.get_uint32()
         packet.get_uint32()
         if kind.endswith(b"-tcpip"):
-            return {"address": readable(packet.get_string()), "port": packet.get_uint32()}
+            return {"forward_address": readable(packet.get_string()), "forward_port": packet.get_uint32()}
         if b"-streamlocal@" in kind:
-            return {"path": readable(packet.get_string())}
+            return {"forward_path": readable(packet.get_string())}
     except PacketDecodeError:
         return {"malformed": True}
     return {}
@@ -200,8 +200,8 @@ def _listener(name: bytes, packet: SSHPacket) -> dict[str, object]:
     """Where a workspace is to listen (RFC 4254 section 7.1)."""
     try:
         if name == b"tcpip-forward":
-            return {"address": readable(packet.get_string()), "port": packet.get_uint32()}
-        return {"path": readable(packet.get_string())}
+            return {"forward_address": readable(packet.get_string()), "forward_port": packet.get_uint32()}
+        return {"forward_path": readable(packet.get_string())}
     except PacketDecodeError:
         return {"malformed": True}
 

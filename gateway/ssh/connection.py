@@ -7,7 +7,6 @@ a connection: one workspace, one user name, one check at a time, one budget of t
 import asyncio
 import re
 import time
-import traceback
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Protocol
@@ -16,8 +15,10 @@ import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
+from gateway.crash import describe_crash
 from gateway.log import Log
 from gateway.metrics import Metrics
+from gateway.spans import Tracing
 from gateway.ssh.admission import PERMISSION_DENIED, Admission, Admitted, Rejected, SshAccess, TurnedAway
 from gateway.ssh.attempts import NO_AUTH, NO_LOGIN, USER_FORMAT, find_error_type
 from gateway.ssh.channels import Channels, RateOfNotes
@@ -31,6 +32,7 @@ from gateway.ssh.parting import Parting, make_note, make_printable
 from gateway.ssh.recheck import Entry
 from gateway.ssh.relay import Relay
 from gateway.ssh.tokens import parse_token
+from gateway.ssh.trace import ConnectionTrace
 from routing.model import Workspace
 
 TOO_MANY = "Too many connections"
@@ -66,6 +68,7 @@ class Connection(asyncssh.SSHServer):
         *,
         access: SshAccess,
         keys: KeyAccess | None,
+        tracing: Tracing | None,
         place: Place,
         on_guess: Callable[[], None],
         on_open: Callable[["Connection", Entry], None],
@@ -77,6 +80,7 @@ class Connection(asyncssh.SSHServer):
         self._admission = admission
         self._access = access
         self._keys = keys
+        self._trace = ConnectionTrace(tracing)
         self._metrics = metrics
         self._log = log
         self._on_guess = on_guess
@@ -145,8 +149,9 @@ class Connection(asyncssh.SSHServer):
         conn.gone.add_done_callback(self._leg_gone)
         host, port = (*(conn.get_extra_info("peername") or ("", 0)),)[:2]
         self._address = host
-        self._log = self._log.bind(client=f"{host}:{port}")
+        self._log = self._log.bind(client=host, client_port=port)
         self._log.debug("ssh.connected")
+        self._trace.begin(host, port)
         self._metrics.ssh_connections.labels("login").inc()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -215,6 +220,7 @@ class Connection(asyncssh.SSHServer):
         seconds = time.monotonic() - self._started
         self._log = self._log.bind(user=self._user)
         self._log.info("ssh.login", seconds=round(seconds, 3))
+        self._trace.open(self._workspace.name if self._workspace else "")
         self._metrics.ssh_login_seconds.add(seconds)
         self._metrics.ssh_attempts.labels("opened", "").inc()
         self._metrics.ssh_kex.labels(self._leg.kex_algorithm, "yes" if self._leg.is_kex_strict else "no").inc()
@@ -242,7 +248,7 @@ class Connection(asyncssh.SSHServer):
 
     async def _conclude(self, method: str, outcome: Admitted | Rejected | TurnedAway, due: float) -> bool:
         if isinstance(outcome, Admitted):
-            self._log = self._log.bind(method=method)
+            self._log = self._log.bind(auth_method=method)
             self._metrics.ssh_auth_attempts.labels(method, "granted").inc()
             self._user, self._upstream = outcome.user, outcome.upstream
             outcome.upstream.gone.add_done_callback(self._leg_gone)
@@ -275,7 +281,7 @@ class Connection(asyncssh.SSHServer):
         try:
             return await keys.find_credential(self._workspace, blob, self._address)
         except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is: a token may still do
-            self._log.error("ssh.failed", error=_describe(exc))
+            self._log.error("ssh.failed", crash=describe_crash(exc))
             return None
 
     async def _pass_over(self, due: float) -> bool:
@@ -289,11 +295,12 @@ class Connection(asyncssh.SSHServer):
     async def _enter(
         self, check: Coroutine[None, None, Admitted | Rejected | TurnedAway]
     ) -> Admitted | Rejected | TurnedAway:
+        self._trace.follow()
         try:
             with self._metrics.ssh_auth_seconds.time():
                 outcome = await check
-        except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is, is this connection's alone
-            self._log.error("ssh.failed", error=_describe(exc))
+        except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is: a token may still do
+            self._log.error("ssh.failed", crash=describe_crash(exc))
             return TurnedAway("internal", FAILED, asyncssh.DISC_BY_APPLICATION)
         if not isinstance(outcome, Admitted) or self._workspace is None:
             return outcome
@@ -311,7 +318,7 @@ class Connection(asyncssh.SSHServer):
             is_unknown = outcome.reason == "denied" and self._workspace is None
             self._error_type = find_error_type("unknown_workspace" if is_unknown else outcome.reason)
         self._metrics.ssh_auth_attempts.labels(method, outcome.reason).inc()
-        self._log.info("ssh.refused", reason=outcome.reason, method=method)
+        self._log.info("ssh.refused", reason=outcome.reason, auth_method=method)
         if outcome.reason in _GUESSES:
             self._on_guess()
         banner = outcome.text if isinstance(outcome, TurnedAway) else outcome.banner
@@ -352,13 +359,10 @@ class Connection(asyncssh.SSHServer):
         seconds = round(time.monotonic() - self._started, 3)
         received, sent = (self._relay.received_bytes, self._relay.sent_bytes) if self._relay else (0, 0)
         log("ssh.closed", reason=reason, seconds=seconds, received=received, sent=sent)
+        failure = "" if opened else self._error_type
+        name = self._workspace.name if self._workspace else ""
+        self._trace.end(name, failure=failure, received=received, sent=sent)
         self._on_end(self)
-
-
-def _describe(exc: Exception) -> str:
-    """What failed and where, without its text, which might hold the token."""
-    frames = traceback.extract_tb(exc.__traceback__)
-    return f"{type(exc).__name__} in {frames[-1].name}, line {frames[-1].lineno} of {frames[-1].filename}"
 
 
 def _no_more_tries() -> asyncssh.DisconnectError:

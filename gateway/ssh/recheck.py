@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from auth.model import Denied, Granted, Unavailable, Verdict
+from gateway.crash import describe_crash
 from gateway.log import Log
 
 WITHDRAWN = "Access to the workspace was withdrawn"
@@ -50,7 +51,7 @@ class Recheck:
         try:
             verdict = await entry.ask()
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is no reason to end somebody's work
-            self._log.warning("ssh.recheck_failed", error=type(exc).__name__)
+            self._log.warning("ssh.recheck_failed", crash=describe_crash(exc))
             return None
         match verdict:
             case Unavailable():

@@ -16,6 +16,7 @@ from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
 from gateway.log import Log
 from gateway.metrics import Metrics
+from gateway.spans import Tracing
 from gateway.spread import find_duration, spread
 from gateway.ssh import attempts, limits
 from gateway.ssh.admission import Admission, SshAccess
@@ -56,6 +57,7 @@ class SshDoor:
         owners: Owners | None = None,
         portal_url: str = "",
         sockets: Sequence[socket.socket] = (),
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -63,6 +65,7 @@ class SshDoor:
         self._log = log
         self._access = access
         self._uses = uses
+        self._tracing = tracing
         files = load_key_files(settings)
         self._remembered = RememberedAccess(access, settings, metrics)
         self._pod_keys = PodKeys(settings.pod_host_key_change)
@@ -202,6 +205,7 @@ class SshDoor:
             self._metrics,
             self._log,
             access=self._access,
+            tracing=self._tracing,
             keys=self._keys,
             place=place,
             on_guess=partial(self._note_guess, peer.address),
@@ -250,7 +254,7 @@ class SshDoor:
     def _note_guess(self, address: str) -> None:
         if self._bans.note_failure(address):
             self._metrics.ssh_bans.inc()
-            self._log.warning("ssh.banned", address=address)
+            self._log.warning("ssh.banned", client=address)
 
     def _watch(self, connection: Connection, entry: Entry) -> None:
         if self._uses is not None and connection.relay is not None:

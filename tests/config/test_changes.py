@@ -49,5 +49,6 @@ def test_what_needs_a_restart_is_where_to_listen_and_whom_to_ask() -> None:
     doors = {f"{door}.{key}" for door in ("http", "ssh") for key in ("enabled", "address", "port")}
     gitlab = {f"auth.{key}" for key in ("host", "redirect_uri", "protocol", "ca_file", "timeout")}
     routes = {"routing.file", "routing.zones", "watch_namespaces", "kubeconfig"}
+    tracing = {"tracing.endpoint", "tracing.sample_ratio"}
     rest = {"admin.address", "admin.port", "sessions.store", "workers", "metrics_path"}
-    assert restart == doors | gitlab | routes | rest
+    assert restart == doors | gitlab | routes | tracing | rest

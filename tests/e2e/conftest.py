@@ -28,6 +28,7 @@ from config.settings import Section
 from gateway.demo.world import SITE_PORT, ZONE, OpenWorld, Ports, free_ports, open_world
 from gateway.log import open_log
 from tests.clock import RunningClock
+from tests.log_words import check_words
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -89,6 +90,7 @@ async def open_demo(certificate: Certificate | None = None, **sections: Section)
     files = (certificate.chain, certificate.key) if certificate else None
     async with open_world(free_ports(), open_log("debug", log), clock, sections, files) as world:
         yield Demo(world, log, clock)
+    check_words(log)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from gateway.demo.world import SITE_PORT, OpenWorld, free_ports, open_world
 from gateway.http.streams import Streams
 from gateway.log import open_log
 from tests.clock import RunningClock
+from tests.log_words import check_words
 
 
 @dataclass
@@ -112,6 +113,7 @@ async def open_live(**sections: Section) -> AsyncIterator[Live]:
     clock, log = RunningClock(), io.StringIO()
     async with open_world(free_ports(), open_log("debug", log), clock, sections) as world:
         yield Live(world, clock, log)
+    check_words(log)
 
 
 @pytest.fixture

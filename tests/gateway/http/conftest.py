@@ -43,11 +43,13 @@ from gateway.idle.ledger import Ledger
 from gateway.idle.uses import Uses
 from gateway.log import open_log
 from gateway.metrics import Metrics
+from gateway.spans import Tracing
 from gateway.waking import Waker
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Batch, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState
 from routing.table import RouteTable
 from tests.clock import Clock
+from tests.log_words import check_words
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -304,7 +306,7 @@ def settings(**http: Any) -> Settings:
 
 @asynccontextmanager
 async def open_world(
-    chosen: Settings | None = None, *, tls: DoorTls | None = None, **http: Any
+    chosen: Settings | None = None, *, tls: DoorTls | None = None, tracing: Tracing | None = None, **http: Any
 ) -> AsyncIterator[World]:
     """A door with these HTTP settings (or these settings altogether) and nothing behind it yet."""
     chosen, metrics, log = chosen or settings(**http), Metrics(), io.StringIO()
@@ -334,11 +336,12 @@ async def open_world(
         ledger = Ledger(clock)
         uses = Uses(IdleSettings(), ledger)
         door = await stack.enter_async_context(
-            HttpDoor(chosen.http, gate, recorder, uses, scheme="https", sockets=[listener], tls=tls)
+            HttpDoor(chosen.http, gate, recorder, uses, scheme="https", sockets=[listener], tls=tls, tracing=tracing)
         )
         yield World(
             door, gitlab, policy, table, gate, grants, sessions, cookies, metrics, log, ledger, uses, clock, stack
         )
+    check_words(log)
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

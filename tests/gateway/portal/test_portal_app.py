@@ -40,6 +40,7 @@ from routing.model import Batch, Relisted, ServicePort, WorkspaceService
 from routing.table import RouteTable
 from routing.visibility_store import RouteFileVisibility
 from tests.clock import Clock
+from tests.log_words import check_words
 
 PORTAL = "https://portal.zone.test"
 HOST = "3000-apple.zone.test"
@@ -206,6 +207,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
                 yield made
             finally:
                 await runner.cleanup()
+            check_words(log)
 
 
 @pytest.fixture
@@ -258,7 +260,7 @@ async def test_what_happened_is_counted_and_logged(world: World, browser: Browse
     assert world.metric("entries_total", verdict="granted") == world.metric("entries_total", verdict="denied") == 1
     assert [event["user_id"] for event in world.events("sign_in.finished")] == [world.jo.id]
     assert [event["workspace_id"] for event in world.events("entry.granted")] == ["993"]
-    assert [event["workspace_id"] for event in world.events("audit.entry_denied")] == [""]
+    assert [event["host"] for event in world.events("audit.entry_denied")] == ["3000-nowhere.zone.test"]
 
 
 async def test_a_member_enters_an_internal_port_as_such(world: World, browser: Browser) -> None:

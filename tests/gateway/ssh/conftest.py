@@ -33,6 +33,7 @@ from gateway.ssh.parting import Parting
 from gateway.ssh.server import SshDoor
 from routing.model import Endpoint, Workspace, WorkspaceState
 from tests.clock import Clock
+from tests.log_words import check_words
 
 TOKEN = "glpat-of-the-owner"
 WORKSPACE = "apple"
@@ -329,6 +330,7 @@ class Bench:
         ledger = Ledger(clock)
         uses = Uses(IdleSettings(), ledger)
         door = SshDoor(chosen, directory, access, metrics, told, uses=uses, owners=owners, portal_url=portal_url)
+        self._stack.callback(check_words, log)
         await self._stack.enter_async_context(door)
         self._write_known_hosts(door)
         return Gateway(door, directory, access, metrics, log, self._folder, ledger, uses, clock)

@@ -117,7 +117,7 @@ async def test_who_guessed_is_met_with_silence_even_with_the_right_token(gateway
 
     assert (said, right.code) == (b"", 255)
     assert len(gateway.access.asked) == asked
-    assert [event["address"] for event in gateway.events("ssh.banned")] == [LOOPBACK]
+    assert [event["client"] for event in gateway.events("ssh.banned")] == [LOOPBACK]
     assert gateway.sample("ssh_connection_attempts_total", result="banned", error_type="BANNED") == 2
 
 

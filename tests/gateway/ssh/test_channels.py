@@ -186,12 +186,12 @@ async def test_the_512_channels_of_a_connection_are_gone_with_it(bench: Bench) -
         (
             opening("direct-tcpip", 0, String("db.internal") + UInt32(5432) + String("127.0.0.1") + UInt32(40000)),
             "audit.ssh_channel",
-            {"type": "direct-tcpip", "by": "client", "address": "db.internal", "port": 5432},
+            {"type": "direct-tcpip", "by": "client", "forward_address": "db.internal", "forward_port": 5432},
         ),
         (
             opening("direct-streamlocal@openssh.com", 0, String("/run/x\n\x1b[31m") + String("") + UInt32(0)),
             "audit.ssh_channel",
-            {"type": "direct-streamlocal@openssh.com", "path": "/run/x??[31m"},
+            {"type": "direct-streamlocal@openssh.com", "forward_path": "/run/x??[31m"},
         ),
         (opening("direct-tcpip", 0, b"\xff"), "audit.ssh_channel", {"malformed": True}),
         (opening("session", 0, b""), "audit.ssh_channel", {"type": "session", "by": "client"}),
@@ -199,13 +199,13 @@ async def test_the_512_channels_of_a_connection_are_gone_with_it(bench: Bench) -
         (
             global_request("tcpip-forward", String("192.0.2.1") + UInt32(8080)),
             "audit.ssh_forward",
-            {"type": "tcpip-forward", "address": "192.0.2.1", "port": 8080, "refused": False},
+            {"type": "tcpip-forward", "forward_address": "192.0.2.1", "forward_port": 8080, "refused": False},
         ),
         (global_request("tcpip-forward"), "audit.ssh_forward", {"malformed": True}),
         (
             global_request("streamlocal-forward@openssh.com", String("/run/s")),
             "audit.ssh_forward",
-            {"type": "streamlocal-forward@openssh.com", "path": "/run/s"},
+            {"type": "streamlocal-forward@openssh.com", "forward_path": "/run/s"},
         ),
         (channel_request("auth-agent-req@openssh.com"), "audit.ssh_forward", {"type": "auth-agent-req@openssh.com"}),
         (channel_request("shell"), "audit.ssh_run", {"type": "shell", "program": ""}),

@@ -70,7 +70,7 @@ async def test_a_login_through_haproxy_is_that_of_the_client_behind_it(
         out, err = await ssh(gateway, port)
 
     assert (out, err) == (b"in\n", "")
-    assert gateway.events("ssh.login")[0]["client"].startswith(f"{CLIENT}:")
+    assert gateway.events("ssh.login")[0]["client"] == CLIENT
 
 
 async def test_who_guesses_through_haproxy_is_banned_and_nobody_else(
@@ -86,7 +86,7 @@ async def test_who_guesses_through_haproxy_is_banned_and_nobody_else(
 
     assert (out, "Permission denied" in err) == (b"", False)
     assert answer.stdout == "in\n"
-    assert [line["address"] for line in gateway.events("ssh.banned")] == [CLIENT]
+    assert [line["client"] for line in gateway.events("ssh.banned")] == [CLIENT]
 
 
 @pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2"])

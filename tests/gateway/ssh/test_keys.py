@@ -94,7 +94,7 @@ async def test_a_key_of_the_profile_opens_the_workspace_without_a_prompt(ring: K
     assert (done.out, done.err) == (b"in\n", "")
     assert ring.gateway.access.asked == []
     (login,) = ring.gateway.events("ssh.login")
-    assert (login["user"], login["method"], login["workspace"]) == ("ada", "publickey", WORKSPACE)
+    assert (login["user"], login["auth_method"], login["workspace"]) == ("ada", "publickey", WORKSPACE)
 
 
 class SecurityKey:
@@ -212,7 +212,7 @@ async def test_a_forged_signature_opens_nothing_dials_nothing_and_is_a_guess(rin
             pass
 
     (refused,) = ring.gateway.events("ssh.refused")
-    assert (refused["reason"], refused["method"]) == ("bad_signature", "publickey")
+    assert (refused["reason"], refused["auth_method"]) == ("bad_signature", "publickey")
     assert ring.gateway.events("ssh.login") == []
     assert ring.gateway.sample("ssh_dial_seconds_count") == 0
 
@@ -308,7 +308,7 @@ async def test_keys_and_tokens_have_budgets_of_their_own(ring: Keyring) -> None:
         *ring.write(new_key()), "-o", "NumberOfPasswordPrompts=10", "true", token="glpat-wrong"
     )
 
-    assert len([line for line in ring.gateway.events("ssh.refused") if line["method"] != "publickey"]) == 3
+    assert len([line for line in ring.gateway.events("ssh.refused") if line["auth_method"] != "publickey"]) == 3
     assert ":14: Permission denied" in done.err
 
 
@@ -358,7 +358,7 @@ async def test_a_certificate_for_the_owner_opens_the_workspace(certified: Certif
     done = await certified.ring.gateway.ssh(*KEY_ONLY, *arguments, "echo in")
 
     assert (done.out, done.err) == (b"in\n", "")
-    assert certified.ring.gateway.events("ssh.login")[0]["method"] == "certificate"
+    assert certified.ring.gateway.events("ssh.login")[0]["auth_method"] == "certificate"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ async def test_a_key_opens_once_its_owner_has_signed_in(live: Live, key: asyncss
     async with live.person("ada", at=portal(live)):
         assert await log_in(live, key) == "in\n"
 
-    assert [line["method"] for line in live.logged("ssh.login")] == ["publickey"]
+    assert [line["auth_method"] for line in live.logged("ssh.login")] == ["publickey"]
 
 
 def portal(live: Live) -> str:

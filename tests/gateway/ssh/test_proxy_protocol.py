@@ -82,7 +82,9 @@ async def test_the_named_address_is_the_clients(bench: Bench, sshd: WorkspaceSsh
     await gateway.door.drain(PATIENCE)
 
     assert said.endswith(b"Invalid SSH identification string.\r\n")
-    assert [event["client"] for event in gateway.events("ssh.connected")] == ["192.0.2.7:4711"]
+    assert [(event["client"], event["client_port"]) for event in gateway.events("ssh.connected")] == [
+        ("192.0.2.7", 4711)
+    ]
 
 
 async def test_a_header_that_comes_byte_by_byte_is_read(bench: Bench, sshd: WorkspaceSshd) -> None:
@@ -145,7 +147,9 @@ async def test_a_second_header_is_what_the_client_said_and_no_ssh(
     await gateway.door.drain(PATIENCE)
 
     assert said.endswith(b"Invalid SSH identification string.\r\n")
-    assert [event["client"] for event in gateway.events("ssh.connected")] == ["192.0.2.7:4711"]
+    assert [(event["client"], event["client_port"]) for event in gateway.events("ssh.connected")] == [
+        ("192.0.2.7", 4711)
+    ]
     assert "203.0.113.9" not in gateway.log.getvalue()
 
 
