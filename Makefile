@@ -2,14 +2,15 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh test-transfers test-image test-kubernetes soak fuzz bench-http bench-ssh bench-kubernetes bench-users lint \
-  image requirements.txt metrics-table clean
+.PHONY: help demo test test-openssh test-chaos test-transfers test-image test-kubernetes soak fuzz bench-http bench-ssh \
+  bench-kubernetes bench-users lint image requirements.txt metrics-table clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo   a gateway with a stand-in GitLab and workspaces, on this machine; needs python3 and PyPI'
 	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
 	@echo 'make test-openssh  the tests of OpenSSH itself and ssh-audit, through the gateway; about ten minutes, root, Debian'
+	@echo 'make test-chaos  what the gateway depends on is taken away, and the gateway is flooded; four minutes, root, Debian'
 	@echo 'make test-transfers  large copies over SSH with the programs people use; about half an hour, root, Debian'
 	@echo 'make test-image  the steps of the Dockerfile in a scratch root, and what runs in it; two minutes, root, Debian'
 	@echo 'make image  the container image, by docker, podman or buildah; IMAGE=name:tag names it'
@@ -33,12 +34,17 @@ test: .venv/.installed-dev
 	@.ci/debian-packages
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m pytest --numprocesses=3 --dist=worksteal --ignore=tests/bench --ignore=tests/openssh \
-	  --ignore=tests/transfers --ignore=tests/image --ignore=tests/soak
+	  --ignore=tests/transfers --ignore=tests/image --ignore=tests/soak \
+	  --ignore=tests/chaos
 
 # One script at a time to each of four workers, the longest first: most of them mostly sleep.
 test-openssh: .venv/.installed-dev .venv/.installed-openssh
 	@.ci/debian-packages openssh
 	@$(PYTHON) -m pytest tests/openssh --numprocesses=4 --maxschedchunk=1
+
+test-chaos: .venv/.installed-dev
+	@.ci/debian-packages chaos
+	@$(PYTHON) -m pytest tests/chaos --numprocesses=2 --dist=worksteal --timeout=180
 
 test-transfers: .venv/.installed-dev
 	@.ci/debian-packages transfers

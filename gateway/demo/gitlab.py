@@ -38,10 +38,11 @@ _GRACE = 0.05  # seconds for answers under way when it closes; a silent one woul
 class StandInGitLab:
     """A GitLab on a port of this machine.
 
-    `root` is a relative URL root such as `/gitlab`; `hostname` is what the URL says in the place of the address.
+    `root` is a relative URL root such as `/gitlab`; `hostname` is what the URL says in the place of the address, and
+    `port` in the place of the port, where something stands before it.
     """
 
-    def __init__(self, state: GitLabState, *, root: str = "", hostname: str = "") -> None:
+    def __init__(self, state: GitLabState, *, root: str = "", hostname: str = "", port: int = 0) -> None:
         self.state = state
         self.switches = Switches()
         self.provider = Provider()
@@ -49,6 +50,7 @@ class StandInGitLab:
         self._called = asyncio.Condition()
         self._root = f"/{root.strip('/')}" if root.strip("/") else ""
         self._hostname = hostname
+        self._port = port
         self._url = ""
         self._runner: web.AppRunner | None = None
         self._authorize = AuthorizeEndpoint(state, lambda: self.url)
@@ -93,7 +95,7 @@ class StandInGitLab:
             raise
         address = runner.addresses[0]
         scheme = "http" if tls is None else "https"
-        self._url = f"{scheme}://{self._hostname or address[0]}:{address[1]}{self._root}"
+        self._url = f"{scheme}://{self._hostname or address[0]}:{self._port or address[1]}{self._root}"
         return self._url
 
     async def aclose(self) -> None:
