@@ -24,6 +24,7 @@ from gateway.listening import Listeners, bind, bind_doors, bind_listeners, close
 from gateway.log import Log
 from gateway.material import read_material
 from gateway.metrics import Metrics
+from gateway.pulse import wait_silent
 from gateway.running import running
 from gateway.serving import SIGNALLED
 from gateway.worker_pages import WorkerPages
@@ -154,7 +155,7 @@ class Supervisor:
             started = loop.time()
             async with self._worker(slot) as process:
                 ever_ready = ever_ready or slot.is_ready
-                status = await process.wait()
+                status = await self._wait_end(slot, process)
             self._pages.end(slot.number)
             if self._is_draining:
                 return
@@ -164,6 +165,19 @@ class Supervisor:
             self._log.warning("worker.died", worker=slot.number, exit_status=status)
             if loop.time() - started < RESPAWN_SECONDS:
                 await asyncio.sleep(RESPAWN_SECONDS)
+
+    async def _wait_end(self, slot: _Slot, process: asyncio.subprocess.Process) -> int:
+        """The status of a worker that ended, or was killed because it answers no more."""
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._end_silent(slot, process))
+            status = await process.wait()
+            listening.cancel()
+        return status
+
+    async def _end_silent(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
+        await wait_silent(slot.admin)
+        self._log.error("worker.hung", worker=slot.number, pid=process.pid)
+        process.kill()
 
     @asynccontextmanager
     async def _worker(self, slot: _Slot) -> AsyncIterator[asyncio.subprocess.Process]:
