@@ -27,6 +27,7 @@
 {{- $chart := dict
   "http" (dict "port" .Values.port "drain_grace" .Values.drain.graceSeconds)
   "ssh" (dict "port" .Values.sshPort "drain_grace" .Values.drain.graceSeconds "public_port" .Values.sshService.port)
+  "drain" (dict "delay" .Values.drain.delaySeconds "spread" .Values.drain.spreadSeconds)
   "admin" (dict "port" .Values.adminPort) -}}
 {{- if .Values.sshService.host -}}{{- $_ := set $chart.ssh "public_host" .Values.sshService.host -}}{{- end -}}
 {{- if .Values.sshService.proxyProtocol -}}{{- $_ := set $chart.ssh "proxy_protocol" .Values.sshService.proxyProtocol -}}{{- end -}}

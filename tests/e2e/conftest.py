@@ -175,11 +175,13 @@ class Setup:
 
     async def _wait_ready(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
+        said = b""
         async with asyncio.timeout(20):
             while line := await process.stdout.readline():
                 if b'"gateway.open"' in line:
                     return
-        pytest.fail("the gateway ended before it was ready")
+                said += line
+        pytest.fail(f"the gateway ended before it was ready: {said.decode()}")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The process that a rendered Deployment would start: its arguments, its environment and its files.
+"""The process that a rendered Deployment would start: its arguments, its variables and its files.
 
 So the settings that a chart writes are judged by the code that reads them, and not by how they look.
 """
@@ -23,27 +23,30 @@ def container(objects: list[Object]) -> Object:
     return containers[0]
 
 
-def environment(objects: list[Object], secrets: Secrets) -> dict[str, str]:
-    """The variables as the kubelet would set them."""
-    environ = {}
-    for variable in container(objects)["env"]:
-        if "value" in variable:
-            environ[variable["name"]] = variable["value"]
-            continue
-        wanted = variable["valueFrom"]["secretKeyRef"]
-        value = secrets.get(wanted["name"], {}).get(wanted["key"])
-        assert value is not None or wanted["optional"], f"the pod would wait for {wanted}"
-        if value is not None:
-            environ[variable["name"]] = value
-    return environ
+def volume(objects: list[Object], name: str) -> Object:
+    """One of the Deployment's."""
+    volumes: list[Object] = find(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    return next(each for each in volumes if each["name"] == name)
+
+
+def mount_secrets(objects: list[Object], secrets: Secrets, folder: Path) -> None:
+    """The files as the kubelet would write them."""
+    folder.mkdir(exist_ok=True)
+    for source in volume(objects, "secrets")["projected"]["sources"]:
+        wanted = source["secret"]
+        for item in wanted["items"]:
+            value = secrets.get(wanted["name"], {}).get(item["key"])
+            assert value is not None or wanted["optional"], f"the pod would wait for {item['key']} of {wanted['name']}"
+            if value is not None:
+                (folder / item["path"]).write_text(value)
 
 
 def settings_of(objects: list[Object], secrets: Secrets, folder: Path) -> Settings:
     """What the process would be set to; `folder` stands in for what is mounted below /etc."""
-    volumes = find(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
-    name = next(volume["configMap"]["name"] for volume in volumes if volume["name"] == "settings")
+    name = volume(objects, "settings")["configMap"]["name"]
     written = find(objects, "ConfigMap", name)["data"]["gateway.yaml"]
     (folder / "settings").mkdir(exist_ok=True)
     (folder / "settings" / "gateway.yaml").write_text(written.replace(MOUNTED, str(folder)))
     arguments = [argument.replace(MOUNTED, str(folder)) for argument in container(objects)["args"]]
-    return load_settings(arguments, environment(objects, secrets))
+    mount_secrets(objects, secrets, folder / "secrets")
+    return load_settings(arguments, {each["name"]: each["value"] for each in container(objects).get("env", ())})

@@ -14,7 +14,7 @@ from config.load import describe_settings
 from config.names import SettingName
 from config.settings import Settings
 from tests.helm.engine import CHART, NAMESPACE, RELEASE, VALUES, Helm, Object, Refused, find, read_values, values_files
-from tests.helm.pod import container, environment, settings_of
+from tests.helm.pod import container, mount_secrets, settings_of, volume
 
 README = CHART / "README.md"
 LABEL = {"app.kubernetes.io/name": "gitlab-workspaces-proxy"}
@@ -95,8 +95,9 @@ def test_every_row_gives_settings_that_the_gateway_takes(helm: Helm, file: Path,
     ports = {port["name"]: port["containerPort"] for port in container(objects)["ports"]}
     assert ports == {"http": result.http.port, "ssh": result.ssh.port, "admin": result.admin.port}
     grace = find(objects, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    before = int(container(objects)["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert grace > before + max(result.http.drain_grace, result.ssh.drain_grace)
+    drain = result.drain.delay + max(result.http.drain_grace, result.ssh.drain_grace) + result.drain.spread
+    assert grace > drain
+    assert result.drain.delay > 0
 
 
 @pytest.mark.parametrize("file", values_files(), ids=lambda file: file.stem)
@@ -117,14 +118,14 @@ def test_workspaces_let_the_pods_in_whatever_the_names_are(helm: Helm, file: Pat
 
 @pytest.mark.parametrize("file", values_files(), ids=lambda file: file.stem)
 def test_no_secret_is_in_any_object(helm: Helm, file: Path) -> None:
-    """They come by reference into the environment, and nothing of the kind is an argument."""
+    """They come by reference as files, and nothing of the kind is an argument or a variable."""
     objects = helm.template(read_values(file))
     secret = re.compile("secret|signing|host-key|password")
 
-    assert not [argument for argument in container(objects)["args"] if secret.search(argument)]
+    arguments = [argument for argument in container(objects)["args"] if not argument.startswith("--secrets-dir=/")]
+    assert not [argument for argument in arguments if secret.search(argument)]
     assert not [made for made in objects if made["kind"] == "Secret"]
-    written = [variable for variable in container(objects)["env"] if "value" in variable]
-    assert not [variable for variable in written if secret.search(variable["name"].lower())]
+    assert not [each for each in container(objects).get("env", ()) if secret.search(each["name"].lower())]
 
 
 def test_the_documented_line_upgrades_in_place(helm: Helm) -> None:
@@ -285,9 +286,11 @@ def test_several_replicas_share_a_redis_and_keep_apart(helm: Helm, mounted: Path
     assert find(objects, "Service", f"{RELEASE}-admin")["metadata"]["labels"].items() >= monitor.items()
 
 
-def test_a_missing_secret_is_for_the_gateway_to_explain(helm: Helm) -> None:
+def test_a_missing_secret_is_for_the_gateway_to_explain(helm: Helm, tmp_path: Path) -> None:
     """All of its keys are optional to the kubelet; the gateway says everything that is missing at once."""
-    assert environment(helm.template({}), {}) == {}
+    mount_secrets(helm.template({}), {}, tmp_path / "secrets")
+
+    assert list((tmp_path / "secrets").iterdir()) == []
 
 
 def test_the_routes_lead_to_the_services(helm: Helm) -> None:
@@ -402,10 +405,11 @@ SECRET_SETTINGS = [name for name in describe_settings() if name.is_secret]
 @pytest.mark.parametrize("name", SECRET_SETTINGS, ids=lambda name: name.path)
 def test_every_secret_setting_comes_from_a_secret_and_from_nowhere_else(helm: Helm, name: SettingName) -> None:
     """Whatever secret the gateway learns to take, the chart has to learn too."""
-    references = [variable for variable in container(helm.template({}))["env"] if variable["name"] == name.env]
+    sources = volume(helm.template({}), "secrets")["projected"]["sources"]
+    items = [item for source in sources for item in source["secret"]["items"]]
     group, _, key = name.path.partition(".")
 
-    assert [reference["valueFrom"]["secretKeyRef"]["key"] for reference in references] == [name.path]
+    assert [item["key"] for item in items if item["path"] == name.path] == [name.path]
     with pytest.raises(Refused, match=f"{name.flag} is a secret"):
         helm.template({"extraArgs": [f"{name.flag}=s"]})
     with pytest.raises(Refused, match=key):
