@@ -12,7 +12,7 @@ Routes: `route_source` opens the source that the settings name, `routes_file` (w
 `writer` writes the table. Operators: `metrics` lists what is counted, in a `catalogue` and by `tally`; `slowest` keeps
 the slowest requests; `log` logs by `lines` (with `crash`, and `library_log` for what libraries say; `vocabulary` is its
 words), and `tracing` sends spans. The process: `listening` binds its sockets, `descriptors` says how many it may have,
-`workers` runs several of it, whose `worker_pages` are made one (metrics by `totals`). Commands: `check`,
+`workers` runs several of it, whose `worker_pages` are made one (metrics by `totals`). Commands: `check`, `top`,
 `ports_command` and `ssh_config_command` (both by `portal_calls`). `source` says what an address is counted as, and
 `names` where .localhost leads.
 """

@@ -1,4 +1,4 @@
-"""The command line: `python -m gateway serve | check | ports | ssh-config | demo`."""
+"""The command line: `python -m gateway serve | check | top | ports | ssh-config | demo`."""
 
 import argparse
 import signal
@@ -27,6 +27,7 @@ from gateway.ssh.authorities import AuthorityUnreadable
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh_config_command import run_ssh_config
+from gateway.top.command import run_top
 from gateway.workers import Supervisor, WorkerFailed
 from routing.cluster_api import ClusterNotFound
 from routing.file import RouteFileError
@@ -47,12 +48,14 @@ _FAULTS = (
 USAGE = """\
 usage: python -m gateway serve --config FILE [--SETTING VALUE ...]
        python -m gateway check --config FILE [--workspace NAME] [--json] [--SETTING VALUE ...]
+       python -m gateway top [--once] [--json] [--url URL]
        python -m gateway ports list | set WORKSPACE PORT private|internal|public
        python -m gateway ssh-config [WORKSPACE ...]
        python -m gateway demo [--check [--json]] [--http-port N] [--ssh-port N] [--admin-port N]
 
   serve   run the gateway; `serve --help` lists every setting with its flag, variable and default
   check   look whether all of it works, from GitLab to a workspace's ports, and say what to do; `check --help`
+  top     show what the gateway on this machine does now; `top --help`
   ports   list the ports of your workspaces, or change who may open one; `ports --help`
   ssh-config  print what ~/.ssh/config needs for your workspaces
   demo    run the gateway on embedded stand-ins, for this machine alone; `--check` drives it as its users would
@@ -71,6 +74,8 @@ def main(argv: Sequence[str]) -> int:
             return run_check_command(rest)
         case "demo":
             return _demo(rest)
+        case "top":
+            return run_top(rest, environment())
         case "ports":
             return run_ports(rest, environment())
         case "ssh-config":
