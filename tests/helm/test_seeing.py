@@ -59,6 +59,7 @@ WELL = {
     f"ssh_bans_total{OF}}}": "0+0.2",
     f"ssh_startups_dropped_total{OF}}}": "5+0",
     f'certificate_expiry_timestamp_seconds{OF},certificate="tls"}}': f"{60 * DAY}+0",
+    f"config_last_reload_successful{OF}}}": "1+0",
     f'log_lines_dropped_total{OF},reason="full"}}': "0+0",
 }
 
@@ -85,6 +86,7 @@ ILL: dict[str, dict[str, str | None]] = {
     "SshBans": {f"ssh_bans_total{OF}}}": "0+2"},
     "SshCrowded": {f"ssh_startups_dropped_total{OF}}}": "0+1"},
     "CertificateEnds": {f'certificate_expiry_timestamp_seconds{OF},certificate="tls"}}': f"{7 * DAY}+0"},
+    "ConfigurationRefused": {f"config_last_reload_successful{OF}}}": "0+0"},
     "LogLost": {f'log_lines_dropped_total{OF},reason="full"}}': "0+1"},
 }
 # Both say that nobody is ready, and one gateway alone cannot be less than all of them.
