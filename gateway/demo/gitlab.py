@@ -47,6 +47,9 @@ class StandInGitLab:
         self.switches = Switches()
         self.provider = Provider()
         self.calls: Counter[Endpoint] = Counter()
+        self.most_at_once = 0
+        """How many requests were under way at the same time, at most."""
+        self._under_way = 0
         self._called = asyncio.Condition()
         self._root = f"/{root.strip('/')}" if root.strip("/") else ""
         self._hostname = hostname
@@ -148,8 +151,13 @@ class StandInGitLab:
             async with self._called:
                 self.calls[endpoint] += 1
                 self._called.notify_all()
-            failure = await self.switches.apply(endpoint, request)
-            return failure if failure is not None else await handler(request)
+            self._under_way += 1
+            self.most_at_once = max(self.most_at_once, self._under_way)
+            try:
+                failure = await self.switches.apply(endpoint, request)
+                return failure if failure is not None else await handler(request)
+            finally:
+                self._under_way -= 1
 
         return watched
 
