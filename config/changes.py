@@ -3,7 +3,8 @@
 from operator import attrgetter
 
 from config.names import NAMES, SettingName
-from config.settings import Change, Settings
+from config.section import Change
+from config.settings import Settings
 
 
 def find_changes(running: Settings, wanted: Settings) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from typing import Any, get_args
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from config.settings import Change, Section, Settings
+from config.section import Change, Section
+from config.settings import Settings
 
 Keys = tuple[int | str, ...]  # the way to a value from the top of the settings
 

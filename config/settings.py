@@ -7,57 +7,35 @@ All durations are seconds, all sizes bytes. Every field can be made from the tex
 file, the environment and the flags are read alike; what two fields must agree on is said in `config.rules`.
 """
 
-from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from config import values
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[
-    float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)
-]  # beyond a year somebody meant milliseconds
-SecondsOrNever = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False)]  # 0 is never
-Level = Literal["private", "internal", "public"]
-Switch = Annotated[bool, BeforeValidator(values.switch)]
-BaseUrl = Annotated[str, AfterValidator(values.base_url)]
-OptionalUrl = Annotated[str, AfterValidator(values.optional_url)]
-HostKey = Annotated[SecretStr, AfterValidator(values.host_key_text)]
-Network = Annotated[values.AnyNetwork, BeforeValidator(values.network)]
-Zone = Annotated[str, AfterValidator(values.zone)]
-Namespace = Annotated[str, AfterValidator(values.namespace)]
-WebOrigin = Annotated[str, AfterValidator(values.origin)]
-UrlPath = Annotated[str, AfterValidator(values.url_path)]
-HostName = Annotated[str, AfterValidator(values.host_name)]
-CommaList = BeforeValidator(values.comma_list)
+from config.section import (
+    NO_SWITCH,
+    RESTART,
+    BaseUrl,
+    CommaList,
+    HostKey,
+    HostName,
+    Level,
+    Namespace,
+    Network,
+    OptionalUrl,
+    Port,
+    Seconds,
+    SecondsOrNever,
+    Section,
+    Switch,
+    UrlPath,
+    WebOrigin,
+    Zone,
+)
 
 SIGNING_KEY_MIN = 16  # a shorter key could be guessed offline from one sealed cookie
-
-
-class Change(Enum):
-    """How a setting changes in a gateway that runs. One without such a mark is taken up at once (`config.changes`)."""
-
-    RESTART = auto()
-    """Only with a new process: it says where to listen, whom to ask, or what everything that is kept was made for."""
-    NO_SWITCH = auto()
-    """At once, but for one that was not set and now is, or the other way round."""
-
-
-RESTART, NO_SWITCH = Change.RESTART, Change.NO_SWITCH
-
-
-class Section(BaseModel):
-    """A frozen group of settings in which an unknown key is a fault."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,  # the text under a field is what `serve --help` prints
-    )
 
 
 class AuthSettings(Section):
@@ -175,6 +153,11 @@ class SshSettings(Section):
     """Token checks per connection; a token is pasted, not guessed."""
     max_key_offers: Annotated[int, Field(ge=1, le=1000)] = 32
     """Public keys that a connection may offer: an agent with 20 still gets to the prompt for a token."""
+    wake: Switch = True
+    """Whether an owner who connects to a stopped workspace starts it, by a token of the scope api, `auth.service_token`
+    or their sign-in on the portal. Who connects wants it; but so does a program that connects again and again."""
+    wake_timeout: Seconds = 120
+    """For which a login then waits: a pod is there in half a minute, and in two with an image that must be pulled."""
     failure_delay: Annotated[float, Field(ge=0)] = 0.5
     """From a refused token to its answer, whatever the reason: guessing is slowed, and nothing is told by time."""
     grant_memory: Seconds = 60

@@ -197,6 +197,7 @@ class Gateway:
                 self._log,
                 uses=uses,
                 owners=owners,
+                waker=waker,
                 portal_url=portal_url,
                 sockets=self._listeners.ssh,
                 tracing=self._tracing,

@@ -80,6 +80,7 @@ EVENTS = {
     "ssh.connected": "a client is here",
     "ssh.login": "a user is in",
     "ssh.refused": "a token or key was refused",
+    "ssh.waiting": "an owner waits for their workspace to start",
     "ssh.closed": "a connection has ended",
     "ssh.unreachable": "a workspace has no sshd to log in to",
     "ssh.banned": "an address is kept out",

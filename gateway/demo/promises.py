@@ -116,10 +116,17 @@ async def _explains_a_stopped_workspace(visit: Visit) -> str:
     page = await visit.owner.visit(_editor_url(visit, stopped), owner.username)
     if page.status != 503 or "stopped" not in page.text.lower():
         raise Broken("503 with the word 'stopped'", page)
-    outcome = await run_over_ssh(visit.world.login(stopped, owner.token), _COMMAND)
-    if not outcome.is_refused or "stopped" not in outcome.stderr.lower():
-        raise Broken("an SSH login refused with the word 'stopped'", outcome)
-    return f"503 and, over SSH, {outcome.stderr.strip()!r}"
+    if "<form" not in page.text:
+        raise Broken("a button to start it", page)
+    return "503 with a button to start it"
+
+
+async def _starts_a_stopped_workspace_over_ssh(visit: Visit) -> str:
+    outcome = await run_over_ssh(visit.world.login(visit.world.stopped, visit.world.users[0].token), _COMMAND)
+    if (outcome.status, outcome.stdout) != (7, "to-stdout\n") or "starting it" not in outcome.stderr:
+        raise Broken("'starting it', and then exit 7 with stdout 'to-stdout'", outcome)
+    said = next(line for line in outcome.stderr.splitlines() if "starting it" in line)
+    return f"{said!r}, and then exit 7 with its stdout"
 
 
 async def _counts_and_is_healthy(visit: Visit) -> str:
@@ -147,6 +154,7 @@ PROMISES: tuple[tuple[str, Promise], ...] = (
     ("ssh with the token runs a command", _runs_commands_over_ssh),
     ("ssh with a wrong token is refused", _refuses_wrong_tokens),
     ("the stopped workspace says so", _explains_a_stopped_workspace),
+    ("ssh starts the stopped workspace and waits for it", _starts_a_stopped_workspace_over_ssh),
     ("the counters moved, and the gateway is healthy", _counts_and_is_healthy),
 )
 """In the order in which one visit tries them."""

@@ -50,6 +50,8 @@ Sign in as {owner.username} or {other.username}: the stand-in GitLab asks which,
 
   ssh -p {visit.ssh_port} -o NoHostAuthenticationForLocalhost=yes {visit.running}@localhost
 
+  The same with {visit.stopped} starts the stopped one, and waits for it.
+
   In the workspace is {_sshd(world)}. The password is a GitLab token:
   {_tokens(visit)}
 """

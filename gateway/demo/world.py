@@ -17,15 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from config.settings import (
-    AdminSettings,
-    AuthSettings,
-    HttpSettings,
-    RoutingSettings,
-    Section,
-    Settings,
-    SshSettings,
-)
+from config.section import Section
+from config.settings import AdminSettings, AuthSettings, HttpSettings, RoutingSettings, Settings, SshSettings
 from gateway.app import Gateway
 from gateway.demo.gitlab import StandInGitLab
 from gateway.demo.gitlab_model import GitLabUser
@@ -78,9 +71,13 @@ async def open_world(
     log: Log,
     clock: Callable[[], float] = time.time,
     sections: Mapping[str, Section] = MappingProxyType({}),
+    *,
     certificate: tuple[Path, Path] | None = None,
+    adjust: Callable[[Settings, GitLabState], Settings] = lambda settings, _state: settings,
 ) -> AsyncIterator[OpenWorld]:
-    """Run the demo on these ports of the loopback address while the block runs; `sections` replace its settings.
+    """Run the demo on these ports of the loopback address while the block runs.
+
+    `sections` replace some of its settings as a whole, and `adjust` changes what then is in them.
 
     With a certificate and its key, the HTTP door speaks TLS.
 
@@ -108,6 +105,7 @@ async def open_world(
             protocol=scheme,
         )
         settings = _settings(ports, auth, certificate, routes).model_copy(update=dict(sections))
+        settings = adjust(settings, state)
         listeners = stack.enter_context(bind_listeners(settings))
         gateway = await stack.enter_async_context(Gateway(settings, log, listeners, clock))
         await stack.enter_async_context(run_lifecycle(state, routes, gateway.reload_routes))

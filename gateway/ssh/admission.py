@@ -4,12 +4,13 @@
 sshd. What it says to somebody who may not enter does not depend on whether the workspace exists.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 import asyncssh
 from pydantic import SecretStr
 
+from auth.mandates import Mandate, mandate_of_token
 from auth.model import (
     NOBODYS_WORKSPACE,
     Denied,
@@ -21,45 +22,18 @@ from auth.model import (
 from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.ssh.internals.ends import WorkspaceLeg
+from gateway.ssh.outcomes import Admitted, Outcome, Rejected, TurnedAway, gitlab_unavailable, not_running
 from gateway.ssh.pod_keys import Judgement, PodKey, PodKeys
 from gateway.ssh.states import RUNNING, get_state_of_source, state_of
 from gateway.ssh.upstream import Unreachable, Upstreams
+from gateway.ssh.waiting import Patient, WaitingRoom
 from routing.model import Workspace
-
-PERMISSION_DENIED = "Permission denied"
-GITLAB_UNAVAILABLE = "GitLab is not reachable, try again"
 
 
 class SshAccess(Protocol):
     """Says whether the owner of a token may enter a workspace."""
 
     async def decide_workspace(self, token: SecretStr, workspace_id: str) -> Verdict: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """The user may enter, and the workspace's sshd has let the gateway in."""
-
-    user: str
-    upstream: WorkspaceLeg
-    warning: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The token does not open this workspace; another one might."""
-
-    reason: str
-    banner: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
-    """No further try would help now."""
-
-    reason: str
-    text: str
-    code: int = asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE
 
 
 class Admission:
@@ -73,8 +47,11 @@ class Admission:
         metrics: Metrics,
         log: Log,
         *,
+        waiting: WaitingRoom | None = None,
         portal_url: str = "",
     ) -> None:
+        """Without a waiting room nobody waits for a workspace that does not run."""
+        self._waiting = waiting
         self._access = access
         self._upstreams = upstreams
         self._pod_keys = pod_keys
@@ -82,37 +59,50 @@ class Admission:
         self._log = log
         self._portal_url = portal_url
 
-    async def ask(self, workspace: Workspace | None, token: SecretStr) -> Admitted | Rejected | TurnedAway:
+    async def ask(self, workspace: Workspace | None, token: SecretStr, patient: Patient) -> Outcome:
         """For a token; `workspace` is None where the name the client gave belongs to none."""
         try:
             verdict = await self._access.decide_workspace(token, workspace.id if workspace else NOBODYS_WORKSPACE)
         except GitLabFault:
-            return TurnedAway("gitlab_unavailable", GITLAB_UNAVAILABLE, asyncssh.DISC_SERVICE_NOT_AVAILABLE)
-        return await self.admit(workspace, verdict)
+            return gitlab_unavailable()
+        return await self.admit(workspace, verdict, patient, (mandate_of_token(token),))
 
-    async def admit(self, workspace: Workspace | None, verdict: Verdict) -> Admitted | Rejected | TurnedAway:
-        """For a verdict that was already given."""
+    async def admit(
+        self, workspace: Workspace | None, verdict: Verdict, patient: Patient, own: Sequence[Mandate] = ()
+    ) -> Outcome:
+        """For a verdict that was already given about somebody who has proved who they are."""
         match verdict:
             case Unavailable():
-                return TurnedAway("gitlab_unavailable", GITLAB_UNAVAILABLE, asyncssh.DISC_SERVICE_NOT_AVAILABLE)
+                return gitlab_unavailable()
             case Denied(is_token_refused=True, hint=hint):
                 return Rejected("scope_missing", hint) if hint else Rejected("token_refused")
             case Denied():
                 return Rejected("denied")
             case Granted():
-                return await self._enter(workspace, verdict) if workspace else Rejected("unknown_workspace")
+                if workspace is None:
+                    return Rejected("unknown_workspace")
+                return self._judge(workspace, verdict, await self._reach(workspace, verdict, patient, own))
 
-    async def _enter(self, workspace: Workspace, granted: Granted) -> Admitted | TurnedAway:
+    async def _reach(
+        self, workspace: Workspace, granted: Granted, patient: Patient, own: Sequence[Mandate]
+    ) -> WorkspaceLeg | TurnedAway:
         state = state_of(workspace, granted)
-        if state != RUNNING:
-            return self._not_running(workspace, state)
-        upstream = await self._dial(workspace)
-        if isinstance(upstream, Unreachable):
+        if state == RUNNING:
+            upstream = await self._dial(workspace)
+            if isinstance(upstream, WorkspaceLeg):
+                return upstream
             self._metrics.ssh_dial_failures.labels(upstream.reason).inc()
             self._log.info("ssh.unreachable", workspace=workspace.name, reason=upstream.reason, error=upstream.operator)
-            if state := get_state_of_source(workspace):  # GitLab learns of a pod's end later than we do
-                return self._not_running(workspace, state)
-            return TurnedAway(upstream.reason, upstream.person, asyncssh.DISC_BY_APPLICATION)
+            state = get_state_of_source(workspace)  # GitLab learns of a pod's end later than we do
+            if not state:
+                return TurnedAway(upstream.reason, upstream.person, asyncssh.DISC_BY_APPLICATION)
+        if self._waiting is None:
+            return not_running(workspace.name, state, self._portal_url)
+        return await self._waiting.wait(workspace, granted, state, own, patient)
+
+    def _judge(self, workspace: Workspace, granted: Granted, upstream: WorkspaceLeg | TurnedAway) -> Outcome:
+        if isinstance(upstream, TurnedAway):
+            return upstream
         key = upstream.get_server_host_key()
         assert key is not None  # noqa: S101 - without one there is no key exchange, and without that no login
         judgement = self._pod_keys.judge(workspace, key)
@@ -137,7 +127,3 @@ class Admission:
         )
         before = "its annotation says" if judgement.verdict is PodKey.NOT_PINNED else "before"
         return f"the sshd of workspace {workspace.name} has another host key than {before}"
-
-    def _not_running(self, workspace: Workspace, state: str) -> TurnedAway:
-        where = f", see {self._portal_url}" if self._portal_url else ""
-        return TurnedAway("not_running", f"workspace {workspace.name} is {state}{where}")

@@ -9,9 +9,11 @@ USER_FORMAT = "USER_FORMAT"
 BANNED = "BANNED"
 
 _ERROR_TYPES = {
-    **dict.fromkeys(("token_refused", "malformed_token", "scope_missing", "denied", "bad_signature"), "AUTH_FAILED"),
+    **dict.fromkeys(
+        ("token_refused", "malformed_token", "scope_missing", "denied", "withdrawn", "bad_signature"), "AUTH_FAILED"
+    ),
     "unknown_workspace": "WS_NOTFOUND",
-    "not_running": "WS_NOT_RUNNING",
+    **dict.fromkeys(("not_running", "not_started", "read_only", "wake_timeout"), "WS_NOT_RUNNING"),
     **dict.fromkeys(("no_sshd", "unreachable", "handshake", "login_refused", "host_key"), "CONN_FAILED"),
     "gitlab_unavailable": "GITLAB_UNAVAILABLE",
     "too_many": "TOO_MANY",

@@ -29,7 +29,9 @@ class Place:
         self._is_logging_in = True
 
     def take_session(self, user: str, workspace_uid: str) -> bool:
-        """Makes it a session, unless the user or the workspace has too many."""
+        """Makes it a session, unless the user or the workspace has too many; once is enough."""
+        if self._session == (user, workspace_uid):
+            return True
         if not self._crowd.add_session(user, workspace_uid):
             return False
         self._session = (user, workspace_uid)

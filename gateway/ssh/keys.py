@@ -13,6 +13,7 @@ import asyncssh
 from asyncssh.packet import PacketDecodeError, SSHPacket
 from asyncssh.public_key import decode_ssh_public_key
 
+from auth.mandates import Mandate
 from auth.model import Denied, Granted, Unavailable, Verdict
 from auth.owners import Owner
 from auth.profiles import fingerprint
@@ -42,6 +43,9 @@ class Owners(Protocol):
         """Whether that is known of any."""
 
     async def find_owner(self, workspace_id: str) -> Owner | Denied | Unavailable: ...
+
+    def mandates(self, workspace_id: str) -> tuple[Mandate, ...]:
+        """The tokens by which to act for the workspace's owner."""
 
 
 class KeyAccess:

@@ -30,6 +30,19 @@ BACKLOG_MAX = 32 * 1024 * 1024
 SSHD_START = 1.0
 """Seconds from one refused connection to the second and last try: sshd is the first thing a workspace starts."""
 
+WAKE_LINE = 4.0
+"""Seconds between the lines for somebody who waits for a start: silence for longer looks like a hang."""
+
+WAKE_LOOK = 3.0
+"""Between looks at a start that nobody reports; the routes themselves tell at once."""
+
+WAKE_DIAL = 0.5
+"""From the first refused connection to the second while a workspace starts; each further pause takes twice as long, up
+to `WAKE_LOOK`."""
+
+WAKE_SSHD = 20.0
+"""For which a workspace that runs may refuse connections before it counts as one without an sshd."""
+
 REKEY_DEADLINE = 60.0
 """For one key exchange after login; the other leg stands still meanwhile."""
 

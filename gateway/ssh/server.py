@@ -22,7 +22,7 @@ from gateway.ssh import attempts, limits
 from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.authorities import AuthorityUnreadable, load_authorities
 from gateway.ssh.bans import Bans
-from gateway.ssh.connection import Connection, WorkspaceDirectory
+from gateway.ssh.connection import Connection
 from gateway.ssh.crowd import Crowd, Full
 from gateway.ssh.doorstep import BANNED, FULL, Doorstep, Peer
 from gateway.ssh.host_keys import HostKey, HostKeyUnreadable, find_expiry, load_host_keys
@@ -30,12 +30,15 @@ from gateway.ssh.idle import CLOSED_IDLE, CLOSED_OLD, describe, wait_idle
 from gateway.ssh.internals.ends import ClientLeg
 from gateway.ssh.key_files import KeyFiles, load_key_files
 from gateway.ssh.keys import KeyAccess, Owners
+from gateway.ssh.login import Login, WorkspaceDirectory
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.pod_keys import PodKeys
 from gateway.ssh.recheck import WITHDRAWN, Entry, Recheck
 from gateway.ssh.selftest import check_asyncssh
 from gateway.ssh.upstream import Upstreams
 from gateway.ssh.verdicts import RememberedAccess
+from gateway.ssh.waiting import WaitingRoom
+from gateway.waking import Waker
 
 RESTARTING = "Gateway is restarting, reconnect"
 DRAINING = "Gateway is restarting, this connection ends in {:.0f} s at the latest"
@@ -55,6 +58,7 @@ class SshDoor:
         *,
         uses: Uses | None = None,
         owners: Owners | None = None,
+        waker: Waker | None = None,
         portal_url: str = "",
         sockets: Sequence[socket.socket] = (),
         tracing: Tracing | None = None,
@@ -70,8 +74,17 @@ class SshDoor:
         self._remembered = RememberedAccess(access, settings, metrics)
         self._pod_keys = PodKeys(settings.pod_host_key_change)
         self._upstreams = Upstreams(settings)
+        self._waiting = None
+        if waker is not None:
+            self._waiting = WaitingRoom(settings, directory, self._upstreams, waker, owners, portal_url=portal_url)
         self._admission = Admission(
-            self._remembered, self._upstreams, self._pod_keys, metrics, log, portal_url=portal_url
+            self._remembered,
+            self._upstreams,
+            self._pod_keys,
+            metrics,
+            log,
+            waiting=self._waiting,
+            portal_url=portal_url,
         )
         self._keys = KeyAccess(owners, files.authorities, settings, time.monotonic) if owners is not None else None
         self._recheck = Recheck(settings.recheck_interval, log)
@@ -115,6 +128,8 @@ class SshDoor:
             self._keys.adopt(settings, files.authorities)
         for part in (self._remembered, self._upstreams, self._bans, self._crowd):
             part.adopt(settings)
+        if self._waiting is not None:
+            self._waiting.adopt(settings)
         self._pod_keys.adopt(settings.pod_host_key_change)
         self._recheck.adopt(settings.recheck_interval)
 
@@ -198,7 +213,7 @@ class SshDoor:
             if place is Full.STARTUPS:
                 self._metrics.ssh_startups_dropped.inc()
             return FULL
-        connection = Connection(
+        login = Login(
             self._settings,
             self._directory,
             self._admission,
@@ -209,8 +224,9 @@ class SshDoor:
             keys=self._keys,
             place=place,
             on_guess=partial(self._note_guess, peer.address),
-            on_open=self._watch,
-            on_end=self._forget,
+        )
+        connection = Connection(
+            self._settings, self._metrics, login=login, place=place, on_open=self._watch, on_end=self._forget
         )
         self._connections.add(connection)
         self._is_empty.clear()

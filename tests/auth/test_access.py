@@ -18,7 +18,8 @@ from auth.model import (
     Visibility,
 )
 from auth.sessions import session_ref
-from config.settings import Level, VisibilitySettings
+from config.section import Level
+from config.settings import VisibilitySettings
 from gateway.demo.gitlab import Endpoint, Fault
 from tests.auth.conftest import World
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from auth.model import Visibility
 from auth.visibility import effective_visibility
-from config.settings import Level, VisibilityRule, VisibilitySettings
+from config.section import Level
+from config.settings import VisibilityRule, VisibilitySettings
 
 OPEN = VisibilitySettings()
 LEVELS: list[Level] = ["private", "internal", "public"]

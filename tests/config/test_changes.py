@@ -6,7 +6,8 @@ import pytest
 
 from config.changes import find_changes, find_restarts
 from config.names import NAMES
-from config.settings import Change, Settings
+from config.section import Change
+from config.settings import Settings
 
 Load = Callable[..., Settings]
 

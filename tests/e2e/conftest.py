@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import load_pem_x509_certificate
 from playwright.async_api import BrowserContext, async_playwright
 
-from config.settings import Section
+from config.section import Section
 from gateway.demo.world import SITE_PORT, ZONE, OpenWorld, Ports, free_ports, open_world
 from gateway.log import open_log
 from tests.clock import RunningClock
@@ -88,7 +88,7 @@ async def open_demo(certificate: Certificate | None = None, **sections: Section)
     """The demo on free ports, over TLS with a certificate, with other settings where some are given."""
     log, clock = io.StringIO(), RunningClock()
     files = (certificate.chain, certificate.key) if certificate else None
-    async with open_world(free_ports(), open_log("debug", log), clock, sections, files) as world:
+    async with open_world(free_ports(), open_log("debug", log), clock, sections, certificate=files) as world:
         yield Demo(world, log, clock)
     check_words(log)
 

@@ -27,8 +27,8 @@ async def test_the_check_holds_and_prints_one_line_per_step() -> None:
     status, output, errors = await run("--check")
 
     assert (status, errors) == (0, "")
-    assert output.splitlines()[-1] == "10 of 10 steps are ok"
-    assert len(output.splitlines()) == 11
+    assert output.splitlines()[-1] == "11 of 11 steps are ok"
+    assert len(output.splitlines()) == 12
 
 
 async def test_the_check_can_be_read_by_a_program() -> None:

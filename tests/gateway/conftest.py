@@ -14,7 +14,8 @@ import pytest
 import yaml
 from yarl import URL
 
-from config.settings import Section
+from config.section import Section
+from config.settings import Settings
 from gateway.demo.browser import Browser, Page
 from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.world import SITE_PORT, OpenWorld, free_ports, open_world
@@ -108,10 +109,12 @@ class Live:
 
 
 @asynccontextmanager
-async def open_live(**sections: Section) -> AsyncIterator[Live]:
+async def open_live(
+    adjust: Callable[[Settings, GitLabState], Settings] = lambda settings, _state: settings, /, **sections: Section
+) -> AsyncIterator[Live]:
     """The demo on free ports, with other settings where some are given."""
     clock, log = RunningClock(), io.StringIO()
-    async with open_world(free_ports(), open_log("debug", log), clock, sections) as world:
+    async with open_world(free_ports(), open_log("debug", log), clock, sections, adjust=adjust) as world:
         yield Live(world, clock, log)
     check_words(log)
 

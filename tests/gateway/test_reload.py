@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 
 from config.changes import find_changes, find_restarts
 from config.names import NAMES, SettingName
-from config.settings import IdleRule, Section, SessionSettings, Settings, VisibilityRule
+from config.section import Section
+from config.settings import IdleRule, SessionSettings, Settings, VisibilityRule
 from gateway.demo.world import EDITOR_PORT, LOOPBACK
 from gateway.http.tls import TlsUnusable
 from gateway.ssh.host_keys import HostKeyUnreadable

@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class NobodysPlace:
 
     def get_workspace(self, _name: str) -> Workspace | None:
         return None
+
+    def subscribe(self, _observer: Callable[[], None]) -> None:
+        """Nothing changes."""
 
     async def decide_workspace(self, _token: SecretStr, _workspace_id: str) -> Verdict:
         raise AssertionError("an audit shows no token")

@@ -25,6 +25,10 @@ class ClientLeg(Leg, asyncssh.SSHServerConnection):
         # asyncssh notes the negotiated signature algorithm on the RSA key itself, which all connections share.
         self._server_host_keys = OrderedDict((alg, copy.copy(key)) for alg, key in self._server_host_keys.items())
 
+    def end_login_grace(self) -> None:
+        """The login may take longer than `login_grace`, as its person is known and waits for something else."""
+        self._cancel_login_timer()
+
     def prove_host_keys(self, blobs: SSHPacket) -> bytes:
         """The answer to hostkeys-prove-00@openssh.com: the proof covers the session id of this very leg."""
         self._proofs += 1

@@ -114,7 +114,7 @@ class Pretender:
             status = 302 if self._fault == "redirect" else 303
             return _redirect(f"http://portal.localhost:{request.url.port}/auth/start?to={to}", status)
         if name == "cherry":
-            return web.Response(status=503, text="" if self._fault == "silence" else "It is stopped.")
+            return web.Response(status=503, text=_ASLEEP.get(self._fault, "It is stopped. <form>"))
         if request.path == "/ws":
             return await self._echo(request)
         is_wrong = self._fault == "editor" and request.headers["Sec-Fetch-Site"] == "none"
@@ -140,24 +140,31 @@ class Pretender:
     async def _run(self, process: asyncssh.SSHServerProcess[str]) -> None:
         process.stdout.write("to-stdout\n")
         process.stderr.write("to-stderr\n")
-        process.exit(0 if self._fault == "exit" else 7)
+        is_awake = process.get_extra_info("username") == "apple"
+        process.exit(0 if self._fault == ("exit" if is_awake else "no start") else 7)
+
+
+_ASLEEP = {"silence": "", "no button": "It is stopped."}
+"""What the page of the stopped workspace says under a fault."""
 
 
 class _PretenderSSH(asyncssh.SSHServer):
     def __init__(self, fault: str) -> None:
         self._fault = fault
 
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._conn = conn
+
     def begin_auth(self, username: str) -> bool:
-        if username == "cherry":
-            word = "asleep" if self._fault == "ssh silence" else "stopped"
-            raise asyncssh.DisconnectError(asyncssh.DISC_BY_APPLICATION, f"The workspace is {word}. {TOKENS['ada']}")
+        if username == "cherry" and self._fault != "ssh silence":
+            self._conn.send_auth_banner(f"workspace cherry is Stopped: starting it {TOKENS['ada']}\r\n")
         return True
 
     def password_auth_supported(self) -> bool:
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        return self._fault == "anybody" or (username, password) == ("apple", TOKENS["ada"])
+        return self._fault == "anybody" or (username in ("apple", "cherry") and password == TOKENS["ada"])
 
 
 def _redirect(to: str, status: int = 303) -> web.Response:
@@ -186,9 +193,11 @@ async def test_every_step_passes_where_every_promise_is_kept() -> None:
         ("exit", 6, "came exit 0"),
         ("anybody", 7, "expected 'permission denied'"),
         ("silence", 8, "expected 503 with the word 'stopped'"),
-        ("ssh silence", 8, "expected an SSH login refused with the word 'stopped'"),
-        ("unready", 9, "expected 200 from /readyz"),
-        ("counters", 9, "workspaces_gateway_sign_ins_total +0"),
+        ("no button", 8, "expected a button to start it"),
+        ("ssh silence", 9, "expected 'starting it'"),
+        ("no start", 9, "came exit 0"),
+        ("unready", 10, "expected 200 from /readyz"),
+        ("counters", 10, "workspaces_gateway_sign_ins_total +0"),
     ],
 )
 async def test_a_broken_promise_fails_its_own_step_and_no_other(fault: str, step: int, detail: str) -> None:

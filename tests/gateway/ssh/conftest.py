@@ -8,7 +8,7 @@ import io
 import json
 import os
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,9 +47,13 @@ class Directory:
 
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     synced: bool = True
+    observers: list[Callable[[], None]] = field(default_factory=list)
 
     def get_workspace(self, name: str) -> Workspace | None:
         return self.workspaces.get(name)
+
+    def subscribe(self, observer: Callable[[], None]) -> None:
+        self.observers.append(observer)
 
 
 @dataclass
@@ -116,6 +120,8 @@ class Gateway:
 
     def change_workspace(self, **changes: Any) -> None:
         self.directory.workspaces[WORKSPACE] = replace(self.workspace, **changes)
+        for observer in self.directory.observers:
+            observer()
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log lines of one event."""
@@ -317,7 +323,12 @@ class Bench:
         return await self._stack.enter_async_context(WorkspaceSshd())
 
     async def open_door(
-        self, ssh: Endpoint | None, *, portal_url: str = "", owners: Owners | None = None, **settings: Any
+        self,
+        ssh: Endpoint | None,
+        *,
+        portal_url: str = "",
+        owners: Owners | None = None,
+        **settings: Any,
     ) -> Gateway:
         """A door to one workspace whose sshd is at this address."""
         workspace = Workspace("7", "uid-7", WORKSPACE, "ns", "1", WorkspaceState.RUNNING, ssh)

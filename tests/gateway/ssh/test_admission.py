@@ -8,10 +8,21 @@ from auth.model import Granted, User
 from config.settings import SshSettings
 from gateway.log import open_log
 from gateway.metrics import Metrics
-from gateway.ssh.admission import Admission, Rejected
+from gateway.ssh.admission import Admission
+from gateway.ssh.outcomes import Rejected
 from gateway.ssh.pod_keys import PodKeys
 from gateway.ssh.upstream import Upstreams
 from tests.gateway.ssh.conftest import Access
+
+
+class Nobody:
+    """Whom nobody asks to wait."""
+
+    def begin_waiting(self, user: str) -> bool:
+        raise AssertionError(user)
+
+    def show(self, text: str) -> None:
+        raise AssertionError(text)
 
 
 async def test_a_grant_for_no_workspace_admits_nobody() -> None:
@@ -19,5 +30,5 @@ async def test_a_grant_for_no_workspace_admits_nobody() -> None:
     log = open_log("error", io.StringIO())
     admission = Admission(access, Upstreams(SshSettings()), PodKeys("warn"), Metrics(), log)
 
-    assert await admission.ask(None, SecretStr("glpat-a")) == Rejected("unknown_workspace")
+    assert await admission.ask(None, SecretStr("glpat-a"), Nobody()) == Rejected("unknown_workspace")
     assert access.asked == ["0"]

@@ -14,6 +14,7 @@ from asyncssh import sk_eddsa
 from asyncssh.packet import Boolean, String, UInt32
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from auth.mandates import Mandate
 from auth.model import Denied, Unavailable, User, WorkspaceRecord
 from auth.owners import Owner
 from auth.profiles import fingerprint
@@ -34,6 +35,10 @@ class Owners:
     owner: Owner | Denied | Unavailable
     asked: list[str] = field(default_factory=list)
     can_tell: bool = True
+    tokens: tuple[Mandate, ...] = ()
+
+    def mandates(self, _workspace_id: str) -> tuple[Mandate, ...]:
+        return self.tokens
 
     async def find_owner(self, workspace_id: str) -> Owner | Denied | Unavailable:
         self.asked.append(workspace_id)
