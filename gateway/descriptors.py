@@ -21,7 +21,12 @@ def raise_limit() -> None:
 def find_used_ratio() -> float:
     """The share of its descriptors that this process has open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sum(1 for _ in Path("/proc/self/fd").iterdir()) / soft
+    try:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir()) / soft
+    except OSError as exc:
+        if exc.errno in EXHAUSTED:
+            return 1.0  # not even one is left to count them by
+        raise
 
 
 def find_ceiling() -> int:

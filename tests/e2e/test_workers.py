@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Setup
+from tests.promtool import promtool
 from tests.redis_server import run_redis
 
 CLIENTS = 12  # enough that both of two workers get some, but for one run in two thousand
@@ -152,6 +153,8 @@ async def test_http_workers_share_the_port_and_their_counts_add_up(with_http: Se
         assert await metric(with_http, "http_requests_total") == CLIENTS
         _, _, slow = await with_http.get(f"http://127.0.0.1:{with_http.ports.admin}/slowest")
         assert len(json.loads(slow)["ended"]) == CLIENTS
+        _, _, page = await with_http.get(f"http://127.0.0.1:{with_http.ports.admin}/metrics")
+        assert promtool("check", "metrics", told=page) == (0, "")
 
 
 async def test_http_workers_answer_what_they_were_asked_before_they_end(with_http: Setup) -> None:

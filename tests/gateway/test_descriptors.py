@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.descriptors import RESERVE, find_ceiling, has_room, raise_limit
+from gateway.descriptors import RESERVE, find_ceiling, find_used_ratio, has_room, raise_limit
 
 Limit = tuple[int, int]
 
@@ -43,3 +43,15 @@ def test_room_is_what_lies_below_the_ceiling(limit: Limit) -> None:
     assert (has_room(number + 1), has_room(number)) == (True, False)
     resource.setrlimit(resource.RLIMIT_NOFILE, (number, limit[1]))
     assert not has_room(sys.maxsize)
+
+
+def test_the_share_in_use_is_known_to_the_last_one(limit: Limit) -> None:
+    """When none is left to count the others by, it is all of them."""
+    used = find_used_ratio()
+    held = [os.eventfd(0) for _ in range(50)]
+    assert find_used_ratio() == pytest.approx(used + 50 / limit[0])
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held[0], limit[1]))
+    assert find_used_ratio() == 1
+    for number in held:
+        os.close(number)

@@ -1,6 +1,5 @@
 """What Prometheus is told after people were there, judged by its own promtool; and what strangers cannot make of it."""
 
-import asyncio
 import re
 from contextlib import suppress
 
@@ -9,25 +8,13 @@ import asyncssh
 
 from gateway.demo.world import LOOPBACK
 from tests.gateway.conftest import Live
+from tests.promtool import promtool
 
 
 async def scrape(live: Live) -> str:
     """The page that Prometheus reads."""
     async with aiohttp.ClientSession() as client, client.get(f"{live.world.visit.admin_url}/metrics") as response:
         return await response.text()
-
-
-async def promtool(*arguments: str, told: str) -> tuple[int, str]:
-    """The status and the words of promtool about what it is told."""
-    process = await asyncio.create_subprocess_exec(
-        "promtool",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate(told.encode())
-    return process.returncode or 0, said.decode()
 
 
 async def log_in(live: Live, name: str, token: str) -> str:
@@ -70,14 +57,14 @@ async def test_promtool_finds_nothing_to_say(live: Live) -> None:
     """About names, units and help, once there is something of everything."""
     await come_in(live)
     await besiege(live, "mallory")
-    status, said = await promtool("check", "metrics", told=await scrape(live))
+    status, said = promtool("check", "metrics", told=await scrape(live))
 
     assert (status, said) == (0, "")
 
 
-async def test_promtool_would_say_something() -> None:
+def test_promtool_would_say_something() -> None:
     """Its silence means something: a counter without its suffix is found."""
-    status, said = await promtool("check", "metrics", told="# HELP calls Calls.\n# TYPE calls counter\ncalls 1\n")
+    status, said = promtool("check", "metrics", told="# HELP calls Calls.\n# TYPE calls counter\ncalls 1\n")
 
     assert status != 0
     assert "_total" in said

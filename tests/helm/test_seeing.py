@@ -6,7 +6,6 @@ no other one does.
 
 import json
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import yaml
 
 from gateway.metrics import Metrics
 from tests.helm.engine import CHART, VALUES, Helm, find, read_values
+from tests.promtool import promtool
 
 ALERTS = CHART / "alerts.yaml"
 DASHBOARD = CHART / "dashboard.json"
@@ -91,12 +91,6 @@ ILL: dict[str, dict[str, str | None]] = {
 }
 # Both say that nobody is ready, and one gateway alone cannot be less than all of them.
 ALSO = {"Down": {"NotReady"}}
-
-
-def promtool(*arguments: str | Path) -> tuple[int, str]:
-    """The status and the words of promtool."""
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 - Debian's
-    return done.returncode, done.stdout + done.stderr
 
 
 def play(folder: Path, series: dict[str, str | None], firing: Iterable[str]) -> tuple[int, str]:
