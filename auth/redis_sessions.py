@@ -283,12 +283,8 @@ class RedisSessions(SessionStore):
         return Tokens(SecretStr(told["access"]), SecretStr(told["refresh"]), told["expires"])
 
 
-@asynccontextmanager
-async def open_redis_sessions(
-    settings: SessionSettings, sealer: Sealer, clock: Callable[[], float] = time.time
-) -> AsyncIterator[RedisSessions]:
-    """A store on the configured Redis while the block runs. Redis need not be there yet."""
-    password = Password(settings.password)
+def connect(settings: SessionSettings, password: Password) -> Redis:
+    """A client of the configured Redis, which is asked nothing yet."""
     pool = BlockingConnectionPool.from_url(
         settings.store,
         max_connections=CONNECTIONS,
@@ -298,7 +294,16 @@ async def open_redis_sessions(
         socket_connect_timeout=ANSWER_SECONDS,
         retry=Retry(NoBackoff(), 1),  # once, for a kept connection that turned out dead
     )
-    async with Redis.from_pool(pool) as redis, asyncio.TaskGroup() as group:
+    return Redis.from_pool(pool)
+
+
+@asynccontextmanager
+async def open_redis_sessions(
+    settings: SessionSettings, sealer: Sealer, clock: Callable[[], float] = time.time
+) -> AsyncIterator[RedisSessions]:
+    """A store on the configured Redis while the block runs. Redis need not be there yet."""
+    password = Password(settings.password)
+    async with connect(settings, password) as redis, asyncio.TaskGroup() as group:
         store = RedisSessions(redis, password, settings, sealer, clock)
         listening = group.create_task(store.listen())
         try:

@@ -59,7 +59,8 @@ class AuthSettings(Section):
     """Certificates to trust towards GitLab beside the system's."""
     service_token: SecretStr = SecretStr("")
     """A GitLab token with the scope read_api of somebody who may read every workspace, such as an administrator. By it
-    the gateway learns whose a workspace is, whose SSH keys may open it; without it, it learns that from sign-ins."""
+    the gateway learns whose a workspace is, whose SSH keys may open it; without it, it learns that from sign-ins. With
+    the scope api it can also stop what nobody uses (`idle.timeout`)."""
     timeout: Annotated[Seconds, RESTART] = 10
     """For one GitLab call: longer than GitLab's own slow answers, shorter than a person's patience."""
 

@@ -21,6 +21,7 @@ from auth.profiles import ProfileClient
 from auth.seal import Sealer
 from auth.share import SSH_TOKENS, Share
 from auth.shared_access import SharedAccess
+from auth.stopping import Stopper
 from auth.wishes import Wishes
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
@@ -30,10 +31,8 @@ from gateway.http.record import Recorder
 from gateway.http.streams import Streams
 from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
-from gateway.idle.ledger import Ledger
+from gateway.idle.opening import Idle, open_idle
 from gateway.idle.standing import render_report
-from gateway.idle.uses import Uses
-from gateway.idle.watch import IdleWatch
 from gateway.listening import Listeners
 from gateway.log import Log
 from gateway.loop_lag import measure_lag
@@ -62,13 +61,20 @@ class Gateway:
     """All parts of one gateway process, open from `async with` to its end."""
 
     def __init__(
-        self, settings: Settings, log: Log, listeners: Listeners, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        log: Log,
+        listeners: Listeners,
+        clock: Callable[[], float] = time.time,
+        *,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """The sockets of `listeners` belong to the caller."""
+        """The sockets of `listeners` belong to the caller. `steady` is a clock that nobody sets."""
         self._settings = settings
         self._listeners = listeners
         self._log = log
         self._clock = clock
+        self._steady = steady
         self._parts = AsyncExitStack()
         self._is_open = False
         self.metrics = Metrics()
@@ -77,7 +83,7 @@ class Gateway:
         self.http: HttpDoor | None = None
         self.ssh: SshDoor | None = None
         self.streams: Streams | None = None
-        self.idle: IdleWatch | None = None
+        self.idle: Idle | None = None
         self._routes: RouteSource | None = None
         self._tracing: Tracing | None = None
         self._known = asyncio.Event()
@@ -165,10 +171,6 @@ class Gateway:
         writer = RouteWriter(self.table, ended=self._end_workspace, metrics=self.metrics, log=self._log)
         source = open_route_source(settings, writer, self.metrics, self._log)
         self._routes = routes = await stack.enter_async_context(source)
-        ledger = Ledger()
-        uses = Uses(settings.idle, ledger)
-        self.idle = watch = IdleWatch(settings.idle, self.table, ledger, uses, self._log)
-        self.metrics.measure_idle = ledger.all_idle
         operated = Operated(
             lambda: self.is_ready,
             self._render_metrics,
@@ -177,16 +179,27 @@ class Gateway:
             lambda: routes.remarks,
         )
         await stack.enter_async_context(serve_admin(self._listeners.admin, operated))
-        self._adopters.append(lambda new, _material: uses.adopt(new.idle))
-        self._adopters.append(lambda new, _material: watch.adopt(new.idle))
         gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
         policy = AccessPolicy(gitlab, settings.visibility)
         self._adopters.append(lambda new, _material: policy.adopt(new.visibility))
         owners = WorkspaceOwners(gitlab, ProfileClient(gitlab.calls, self._clock), settings.auth.service_token)
         self._adopters.append(lambda new, _material: owners.adopt(new.auth.service_token))
+        stopper = Stopper(gitlab, owners)
+        self.idle = idle = await stack.enter_async_context(
+            open_idle(
+                settings,
+                self.table,
+                stopper,
+                tell=self._tell_ssh,
+                metrics=self.metrics,
+                log=self._log,
+                clock=self._steady,
+            )
+        )
+        self._adopters.append(lambda new, _material: idle.adopt(new))
         waker = await stack.enter_async_context(Waker(Wishes(gitlab), self.metrics, self._log))
         if settings.http.enabled:
-            self.http = await self._open_http(stack, gitlab, policy, owners, routes=routes, waker=waker, uses=uses)
+            self.http = await self._open_http(stack, gitlab, policy, owners, routes=routes, waker=waker, idle=idle)
         if settings.ssh.enabled:
             portal_url = settings.auth.portal_url if settings.http.enabled else ""
             self.ssh = ssh = SshDoor(
@@ -195,7 +208,7 @@ class Gateway:
                 SharedAccess(policy, Share(SSH_TOKENS)),
                 self.metrics,
                 self._log,
-                uses=uses,
+                uses=idle.uses,
                 owners=owners,
                 waker=waker,
                 portal_url=portal_url,
@@ -210,7 +223,6 @@ class Gateway:
 
             self._adopters.append(adopt)
         await stack.enter_async_context(running(routes.follow()))
-        await stack.enter_async_context(running(watch.run()))
 
     async def _open_http(
         self,
@@ -221,7 +233,7 @@ class Gateway:
         *,
         routes: RouteSource,
         waker: Waker,
-        uses: Uses,
+        idle: Idle,
     ) -> HttpDoor:
         settings = self._settings
         sealer = Sealer(settings.auth.signing_keys)
@@ -270,7 +282,7 @@ class Gateway:
             settings.http,
             gate,
             recorder,
-            uses,
+            idle.uses,
             scheme=settings.auth.protocol,
             sockets=self._listeners.http,
             tls=tls,
@@ -301,7 +313,7 @@ class Gateway:
         return DoorTls(http.tls_certificate, http.tls_key)
 
     async def _report_activity(self) -> bytes:
-        return render_report(self.idle.all_standings()) if self.idle else b""
+        return render_report(self.idle.watch.all_standings() if self.idle else ())
 
     async def _render_metrics(self) -> bytes:
         self.metrics.tasks.set(len(asyncio.all_tasks()))
@@ -315,6 +327,10 @@ class Gateway:
     def _note_synced(self) -> None:
         if self.table.synced:
             self._known.set()
+
+    def _tell_ssh(self, workspace_id: str, text: str) -> None:
+        if self.ssh is not None:
+            self.ssh.notify_workspace(workspace_id, text)
 
     def _end_workspace(self, uid: str) -> None:
         if self.http is not None:

@@ -74,6 +74,7 @@ async def open_world(
     *,
     certificate: tuple[Path, Path] | None = None,
     adjust: Callable[[Settings, GitLabState], Settings] = lambda settings, _state: settings,
+    steady: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[OpenWorld]:
     """Run the demo on these ports of the loopback address while the block runs.
 
@@ -107,7 +108,7 @@ async def open_world(
         settings = _settings(ports, auth, certificate, routes).model_copy(update=dict(sections))
         settings = adjust(settings, state)
         listeners = stack.enter_context(bind_listeners(settings))
-        gateway = await stack.enter_async_context(Gateway(settings, log, listeners, clock))
+        gateway = await stack.enter_async_context(Gateway(settings, log, listeners, clock, steady=steady))
         await stack.enter_async_context(run_lifecycle(state, routes, gateway.reload_routes))
         users = tuple(DemoUser(user.username, SecretStr(state.add_token(user))) for user in (ada, grace))
         visit = World(

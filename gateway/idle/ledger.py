@@ -39,6 +39,10 @@ class Ledger:
         self.now = clock
         self._last: dict[str, LastUse] = {}
         self._news: set[str] = set()
+        self.ending: set[str] = set()
+        """Numbers of workspaces that are about to be stopped: a use of theirs is urgent."""
+        self.on_urgent: Callable[[], None] = lambda: None
+        """Called when one of those is used."""
 
     def __repr__(self) -> str:
         return f"<Ledger workspaces={len(self._last)}>"
@@ -48,6 +52,8 @@ class Ledger:
         self._last[workspace_id] = LastUse(self.now(), use)
         if use is not Use.ELSEWHERE:
             self._news.add(workspace_id)
+        if workspace_id in self.ending:
+            self.on_urgent()
 
     def begin(self, workspace_id: str, idle: float = 0) -> None:
         """It runs, and nothing is known of it but that it was idle for so many seconds at least."""
@@ -74,6 +80,10 @@ class Ledger:
         """The same for every workspace that runs."""
         now = self.now()
         return tuple(max(0.0, now - last.at) for last in self._last.values())
+
+    def add_news(self, workspace_ids: Iterable[str]) -> None:
+        """These were taken and could not be told."""
+        self._news.update(workspace_ids)
 
     def take_news(self) -> frozenset[str]:
         """Workspaces that were used here since this was asked last."""

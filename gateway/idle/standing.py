@@ -19,6 +19,8 @@ class Standing:
     """What that was."""
     timeout: float
     """Seconds that it may go unused; 0 is for ever."""
+    problem: str = ""
+    """Why it was not stopped when it should have been."""
 
     @property
     def left(self) -> float | None:
@@ -36,6 +38,7 @@ class _Entry(TypedDict):
     last_use: str | None
     timeout_seconds: int | None
     stops_in_seconds: int | None
+    problem: str | None
 
 
 def render_report(standings: Iterable[tuple[Workspace, Standing]]) -> bytes:
@@ -70,4 +73,22 @@ def _entry(workspace: Workspace, standing: Standing) -> _Entry:
         last_use=standing.use.value or None,
         timeout_seconds=round(standing.timeout) or None,
         stops_in_seconds=None if left is None else round(left),
+        problem=standing.problem or None,
     )
+
+
+def describe(seconds: float) -> str:
+    """As a person would say it: `40 s`, `12 min`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 60:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return _pair(minutes, 60, "h", "min")
+    return _pair(round(minutes / 60), 24, "d", "h")
+
+
+def _pair(count: int, unit: int, large: str, small: str) -> str:
+    whole, rest = divmod(count, unit)
+    return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"

@@ -5,12 +5,15 @@ counts from the first look at it.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from config.settings import IdleSettings
-from gateway.idle.ledger import Ledger
+from gateway.idle.ledger import Ledger, Use
+from gateway.idle.sharing import Sharing, SharingUnavailable
 from gateway.idle.standing import Standing
+from gateway.idle.stops import Stops
 from gateway.idle.timeouts import Timeout, find_timeout
 from gateway.idle.uses import LOOK_SECONDS, Uses
 from gateway.log import Log
@@ -31,13 +34,28 @@ class Directory(Protocol):
 class IdleWatch:
     """Knows how every workspace stands."""
 
-    def __init__(self, settings: IdleSettings, directory: Directory, ledger: Ledger, uses: Uses, log: Log) -> None:
+    def __init__(
+        self,
+        settings: IdleSettings,
+        directory: Directory,
+        ledger: Ledger,
+        uses: Uses,
+        *,
+        sharing: Sharing,
+        stops: Stops,
+        log: Log,
+    ) -> None:
         self._settings = settings
         self._directory = directory
         self._ledger = ledger
         self._uses = uses
+        self._sharing = sharing
+        self._stops = stops
         self._log = log
         self._remarked: set[tuple[str, str]] = set()
+        self._is_shared = True
+        self._hurry = asyncio.Event()
+        ledger.on_urgent = self._hurry.set
 
     def __repr__(self) -> str:
         return f"<IdleWatch {self._ledger!r} {self._uses!r}>"
@@ -49,27 +67,41 @@ class IdleWatch:
     async def run(self) -> None:
         """Look for ever."""
         while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            self._hurry.clear()
+            try:
+                await self.look()
+            except Exception:  # noqa: BLE001 - a fault of ours here must not end what the gateway is for
+                self._log.exception("idle.look_failed")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._hurry.wait()
 
     async def look(self) -> None:
         """One look at everything that is open, and at every workspace."""
         self._uses.look()
         running = {each.id: each for each in self._directory.workspaces if each.state in _RUNNING}
         self._ledger.keep_only(running)
+        self._stops.keep_only(set(running))
+        is_shared = await self._share(running)
         for number, workspace in enumerate(running.values()):
+            timeout = self._find_timeout(workspace)
             self._ledger.begin(workspace.id)
-            self._find_timeout(workspace)
+            standing = self._find_standing(workspace.id, timeout)
+            if standing is not None:
+                self._stops.consider(workspace, standing, is_shared=is_shared)
             if number % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0)
 
     def get_standing(self, workspace: Workspace) -> Standing | None:
         """None where it does not run, or was not looked at yet."""
-        last = self._ledger.get(workspace.id)
-        if last is None:
-            return None
-        timeout = find_timeout(workspace, self._settings)
-        return Standing(max(0.0, self._ledger.now() - last.at), last.use, timeout.seconds)
+        return self._find_standing(workspace.id, find_timeout(workspace, self._settings))
+
+    def keep(self, workspace: Workspace, user_id: int) -> None:
+        """Somebody wants it to run on."""
+        self._ledger.note(workspace.id, Use.KEPT)
+        self._stops.forget(workspace.id)
+        self._hurry.set()
+        self._log.info("audit.workspace_kept", workspace_id=workspace.id, workspace=workspace.name, user_id=user_id)
 
     def all_standings(self) -> Iterator[tuple[Workspace, Standing]]:
         """Of every workspace that runs."""
@@ -77,6 +109,34 @@ class IdleWatch:
             standing = self.get_standing(workspace)
             if standing is not None:
                 yield workspace, standing
+
+    async def _share(self, running: Mapping[str, Workspace]) -> bool:
+        """Whether all that others know is known here."""
+        news = self._ledger.take_news()
+        try:
+            heard = await self._sharing.exchange(news, running.keys())
+        except SharingUnavailable as exc:
+            self._ledger.add_news(news)
+            if self._is_shared:
+                self._log.warning("idle.sharing_unavailable", reason=str(exc))
+            self._is_shared = False
+            return False
+        self._is_shared = True
+        for workspace_id in heard.used:
+            self._ledger.note(workspace_id, Use.ELSEWHERE)
+        for workspace_id, idle in heard.idle.items():
+            timeout = self._find_timeout(running[workspace_id]).seconds
+            self._ledger.begin(workspace_id, min(idle, max(0.0, timeout - self._settings.warning)))
+        with suppress(SharingUnavailable):
+            await self._sharing.remember({each: self._ledger.idle(each) or 0.0 for each in running})
+        return True
+
+    def _find_standing(self, workspace_id: str, timeout: Timeout) -> Standing | None:
+        last = self._ledger.get(workspace_id)
+        if last is None:
+            return None
+        idle = max(0.0, self._ledger.now() - last.at)
+        return Standing(idle, last.use, timeout.seconds, self._stops.get_problem(workspace_id))
 
     def _find_timeout(self, workspace: Workspace) -> Timeout:
         timeout = find_timeout(workspace, self._settings)

@@ -32,6 +32,8 @@ class Live:
     world: OpenWorld
     clock: RunningClock
     log: io.StringIO
+    steady: RunningClock
+    """By which workspaces are unused."""
     browsers: list[Browser] = field(default_factory=list)
 
     @property
@@ -113,9 +115,10 @@ async def open_live(
     adjust: Callable[[Settings, GitLabState], Settings] = lambda settings, _state: settings, /, **sections: Section
 ) -> AsyncIterator[Live]:
     """The demo on free ports, with other settings where some are given."""
-    clock, log = RunningClock(), io.StringIO()
-    async with open_world(free_ports(), open_log("debug", log), clock, sections, adjust=adjust) as world:
-        yield Live(world, clock, log)
+    clock, steady, log = RunningClock(), RunningClock(), io.StringIO()
+    logged = open_log("debug", log)
+    async with open_world(free_ports(), logged, clock, sections, adjust=adjust, steady=steady) as world:
+        yield Live(world, clock, log, steady)
     check_words(log)
 
 

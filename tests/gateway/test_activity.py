@@ -6,7 +6,6 @@ from typing import Any
 import aiohttp
 import asyncssh
 
-from gateway.app import Gateway
 from gateway.demo.world import EDITOR_PORT
 from gateway.idle.watch import IdleWatch
 from tests.gateway.conftest import Live
@@ -19,14 +18,14 @@ async def activity(live: Live) -> dict[str, dict[str, Any]]:
         return {each["workspace"]: each for each in json.loads(await response.read())["workspaces"]}
 
 
-def watch_of(gateway: Gateway) -> IdleWatch:
-    assert gateway.idle is not None
-    return gateway.idle
+def watch_of(live: Live) -> IdleWatch:
+    assert live.world.gateway.idle is not None
+    return live.world.gateway.idle.watch
 
 
 async def test_every_workspace_that_runs_is_told_of_and_no_other(live: Live) -> None:
     """With nothing known of what was before."""
-    await watch_of(live.world.gateway).look()
+    await watch_of(live).look()
     told = await activity(live)
 
     assert set(told) == {live.world.visit.running, live.world.visit.others}
@@ -35,7 +34,7 @@ async def test_every_workspace_that_runs_is_told_of_and_no_other(live: Live) -> 
 
 async def test_a_persons_visit_is_told_by_what_it_was(live: Live) -> None:
     """A page that she opens, and a login by ssh that follows it."""
-    await watch_of(live.world.gateway).look()
+    await watch_of(live).look()
     async with live.person("ada", at=live.url("/", port=EDITOR_PORT)):
         visited = (await activity(live))[live.world.visit.running]
     visit = live.world.visit
@@ -58,7 +57,7 @@ async def test_a_persons_visit_is_told_by_what_it_was(live: Live) -> None:
 async def test_the_time_out_of_an_annotation_is_told(live: Live) -> None:
     """And how long there is until then."""
     live.declare(lambda entry: entry.update(idle_timeout="30m"))
-    await watch_of(live.world.gateway).look()
+    await watch_of(live).look()
     told = (await activity(live))[live.world.visit.running]
 
     assert told["timeout_seconds"] == 1800
@@ -69,7 +68,7 @@ async def test_an_annotation_that_is_no_duration_is_said_once(live: Live) -> Non
     """However often it is read."""
     live.declare(lambda entry: entry.update(idle_timeout="soon"))
     for _ in range(3):
-        await watch_of(live.world.gateway).look()
+        await watch_of(live).look()
 
     (line,) = live.logged("idle.annotation_not_understood")
     assert line["workspace"] == live.world.visit.running
@@ -78,7 +77,7 @@ async def test_an_annotation_that_is_no_duration_is_said_once(live: Live) -> Non
 
 async def test_how_long_workspaces_have_been_unused_is_a_histogram(live: Live) -> None:
     """Of those that run, at the time of the scrape."""
-    await watch_of(live.world.gateway).look()
+    await watch_of(live).look()
 
     assert live.metric("workspace_idle_seconds_count") == 2
     assert live.metric("workspace_idle_seconds_bucket", le="60.0") == 2

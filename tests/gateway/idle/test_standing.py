@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
+
 from gateway.idle.ledger import Use
-from gateway.idle.standing import Standing, merge_reports, render_report
+from gateway.idle.standing import Standing, describe, merge_reports, render_report
 from routing.model import Workspace, WorkspaceState
 
 
@@ -16,7 +18,7 @@ def test_a_report_begins_with_what_was_unused_for_longest() -> None:
     report = render_report(
         [
             (workspace("1"), Standing(idle=60.4, use=Use.SSH, timeout=0)),
-            (workspace("2"), Standing(idle=600, use=Use.NOTHING, timeout=1800)),
+            (workspace("2"), Standing(idle=600, use=Use.NOTHING, timeout=1800, problem="GitLab is away")),
         ]
     )
 
@@ -29,6 +31,7 @@ def test_a_report_begins_with_what_was_unused_for_longest() -> None:
             "last_use": None,
             "timeout_seconds": 1800,
             "stops_in_seconds": 1200,
+            "problem": "GitLab is away",
         },
         {
             "id": "1",
@@ -38,6 +41,7 @@ def test_a_report_begins_with_what_was_unused_for_longest() -> None:
             "last_use": "ssh",
             "timeout_seconds": None,
             "stops_in_seconds": None,
+            "problem": None,
         },
     ]
 
@@ -55,3 +59,19 @@ def test_of_several_workers_whoever_saw_the_last_use_is_believed() -> None:
         ("1", 60, "ssh"),
         ("2", 30, "request"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-1, "0 s"),
+        (40.4, "40 s"),
+        (60, "1 min"),
+        (59 * 60 + 31, "1 h"),
+        (125 * 60, "2 h 5 min"),
+        (24 * 3600, "1 d"),
+        (76 * 3600, "3 d 4 h"),
+    ],
+)
+def test_a_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
+    assert describe(seconds) == said
