@@ -272,6 +272,7 @@ async def test_a_session_without_data_is_closed_and_one_with_data_is_not(bench: 
     assert busy.out.split()[-1] == b"9"
     assert idle.code == 255
     assert ":11: closed after 0.5 s without data" in idle.err
+    assert gateway.sample("ssh_ended_total", reason="idle") == 1
 
 
 async def test_questions_whether_somebody_is_there_are_no_data(bench: Bench) -> None:
@@ -299,6 +300,7 @@ async def test_a_session_lasts_no_longer_than_it_may(bench: Bench, sshd: Workspa
 
     assert done.code == 255
     assert ":11: closed after 0.5 s, the longest a session may last" in done.err
+    assert gateway.sample("ssh_ended_total", reason="old") == 1
 
 
 async def test_nobody_makes_room_by_refusing_what_was_never_asked(bench: Bench) -> None:

@@ -306,6 +306,7 @@ async def test_a_key_that_left_the_profile_ends_the_session(bench: Bench, sshd: 
 
     await ring.gateway.door.drain(10)
     assert ring.gateway.events("ssh.closed")[0]["reason"] == "Access to the workspace was withdrawn"
+    assert ring.gateway.sample("ssh_ended_total", reason="withdrawn") == 1
 
 
 async def test_keys_and_tokens_have_budgets_of_their_own(ring: Keyring) -> None:

@@ -135,6 +135,7 @@ async def test_closing_a_workspace_ends_its_sessions_and_no_other(bench: Bench, 
         _, err = await ssh.communicate()
 
     assert b":11: The workspace is gone" in err
+    assert gateway.sample("ssh_ended_total", reason="workspace_gone") == 1
 
 
 async def test_closing_a_workspace_ends_a_login_into_it(gateway: Gateway) -> None:
