@@ -6,8 +6,8 @@ from collections.abc import Callable
 from gateway.metrics import Metrics
 
 _DATA_HEAD = 9  # bytes before the data in a CHANNEL_DATA; and a whole CHANNEL_WINDOW_ADJUST (RFC 4254, section 5.2)
-_DATA = frozenset((94, 95))
-"""CHANNEL_DATA and CHANNEL_EXTENDED_DATA."""
+_DATA = frozenset((93, 94, 95))
+"""CHANNEL_DATA, CHANNEL_EXTENDED_DATA, and window adjusts, whose data is none unless somebody made them longer."""
 
 
 class Flow:
@@ -31,7 +31,7 @@ class Flow:
         """One went the slow way, through asyncssh; the bytes of data in it."""
         size = len(payload)
         self.size += size
-        data = size - _DATA_HEAD if payload[0] in _DATA else 0
+        data = max(0, size - _DATA_HEAD) if payload[0] in _DATA else 0
         self.data += data
         self._bytes.value += size
         self._handed.value += 1

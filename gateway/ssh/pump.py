@@ -17,7 +17,7 @@ DATA = frozenset((93, 94, 95))
 """CHANNEL_WINDOW_ADJUST, CHANNEL_DATA and CHANNEL_EXTENDED_DATA (RFC 4254 section 9)."""
 
 _LEAST_PADDING = 4  # RFC 4253 section 6
-_LEAST_PAYLOAD = 5  # a type and a channel number
+_LEAST_PAYLOAD = 9  # a type, a channel number, and a length or a window (RFC 4254 section 5.2)
 _TAG_MAX = 64  # of hmac-sha2-512
 _ROOM = limits.PACKET_MAX + HEADER + _TAG_MAX
 # The loop has one thread and every read is dealt with before the next, so all pumps of a process read into one space,

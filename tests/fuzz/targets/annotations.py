@@ -6,6 +6,7 @@ An input is a list of annotations, of which each is a byte that says which, and 
 - Every route lies within the zones, leads to the Service's own address, and is none of the portal.
 - The levels of its ports are those of ports that can be, writing them again changes none, and a port that nobody
   declared is private, as is the editor's whatever anybody declares.
+- A time-out is none, or one within the operator's maximum that is not too short.
 - A host key is accepted by a pin only if the pin holds its fingerprint or its blob.
 """
 
@@ -13,15 +14,17 @@ import asyncssh
 
 from auth.model import Visibility
 from auth.visibility import effective_visibility
-from config.settings import VisibilitySettings
+from config.settings import IdleSettings, VisibilitySettings
+from gateway.idle.timeouts import TIMEOUT_MIN, find_timeout
 from gateway.ssh.pod_keys import PodKeys
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Workspace, WorkspaceService
-from routing.service import HOST_TEMPLATE, SSH_HOST_KEY, WORKSPACE_ID, read_service
+from routing.service import HOST_TEMPLATE, IDLE_TIMEOUT, SSH_HOST_KEY, WORKSPACE_ID, read_service
 from routing.visibility_annotation import ANNOTATION, NotUnderstood, read_declared, write_declared
 
 PORTAL, ZONE, ADDRESS = "portal.example.dev", "ws.example.dev", "10.0.0.7"
-NAMES = (HOST_TEMPLATE, ANNOTATION, SSH_HOST_KEY, WORKSPACE_ID)
+NAMES = (HOST_TEMPLATE, ANNOTATION, SSH_HOST_KEY, WORKSPACE_ID, IDLE_TIMEOUT)
+LONGEST = 86_400
 RULES = RoutingRules(PORTAL, (ZONE,))
 KEY = asyncssh.import_public_key(
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5zSmJRvBCSfpJTm2LMQYYyA4KXhcXiIkHXvbRLJvs8 somebody"
@@ -66,6 +69,7 @@ def check_routes(service: WorkspaceService) -> None:
         assert refused
         return
     check_pin(claim.workspace)
+    check_timeout(claim.workspace)
     for route in claim.routes:
         assert route.host.endswith(f".{ZONE}")
         assert route.host != PORTAL
@@ -85,6 +89,13 @@ def check_levels(annotations: dict[str, str]) -> None:
     assert all(1 <= port <= 65535 for port in ports)
     again = {ANNOTATION: write_declared(annotations, 1, "private")}
     assert dict(read_declared(again)) == {**dict(declared), 1: "private"}
+
+
+def check_timeout(workspace: Workspace) -> None:
+    free = find_timeout(workspace, IdleSettings()).seconds
+    assert free == 0 or free >= TIMEOUT_MIN
+    capped = find_timeout(workspace, IdleSettings(maximum=LONGEST)).seconds
+    assert capped == min(free or LONGEST, LONGEST)
 
 
 def check_pin(workspace: Workspace) -> None:

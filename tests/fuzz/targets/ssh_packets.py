@@ -6,6 +6,7 @@ and cut into reads, and whether a byte of it is changed on the way.
 - Nothing is raised into the loop, and a leg ends only for a reason that SSH has a code for.
 - What the pump moves is what asyncssh, reading every packet itself, would have had the relay move: both ends are sent
   the same packets in the same order, and the connection ends at the same place.
+- A packet counts for the same bytes and the same use whichever way it goes, and never for less than nothing.
 - The workspace is sent the client's packets, each as it is and in order, and else only answers; a kind of channel or
   forward that is off never reaches it.
 - The client is sent the workspace's packets in the same way, and no channel of a kind it has not asked for.
@@ -131,7 +132,10 @@ async def play(
 
 
 def how_it_ended(joined: Joined) -> str:
-    return repr((joined.relay.ended, joined.relay.ended_by, joined.client.leg.is_open, joined.workspace.leg.is_open))
+    relay = joined.relay
+    assert 0 <= relay.typed_bytes <= relay.data_bytes <= relay.received_bytes
+    counts = relay.received_bytes, relay.sent_bytes, relay.data_bytes, relay.working_bytes
+    return repr((relay.ended, relay.ended_by, joined.client.leg.is_open, joined.workspace.leg.is_open, counts))
 
 
 def check_passed(sent: list[bytes], heard: list[bytes]) -> None:
