@@ -297,10 +297,12 @@ def _combined(fields: list[Field]) -> dict[bytes, bytes]:
     named: dict[bytes, bytes] = {}
     for name, value in fields:
         key = name.lower()
-        if key in named:
-            named[key] += (b"; " if key == b"cookie" else b", ") + value
-        else:
+        if key not in named:
             named[key] = value
+        elif key == b"cookie":
+            named[key] = b"; ".join(filter(None, (named[key], value)))
+        else:
+            named[key] += b", " + value
     return named
 
 

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from tests.fuzz.targets import (
     annotations,
+    answers,
     cookies,
     heads,
     hosts,
@@ -13,11 +14,24 @@ from tests.fuzz.targets import (
     settings_texts,
     ssh_packets,
     templates,
+    traces,
 )
 
 TARGETS: MappingProxyType[str, Callable[[bytes], None]] = MappingProxyType(
     {
         module.__name__.rpartition(".")[2]: module.check
-        for module in (annotations, cookies, heads, hosts, proxy_headers, seals, settings_texts, ssh_packets, templates)
+        for module in (
+            annotations,
+            answers,
+            cookies,
+            heads,
+            hosts,
+            proxy_headers,
+            seals,
+            settings_texts,
+            ssh_packets,
+            templates,
+            traces,
+        )
     }
 )

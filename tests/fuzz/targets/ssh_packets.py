@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import asyncssh
-import uvloop
 from asyncssh.packet import PacketDecodeError, SSHPacket
 
 from config.settings import SshSettings
 from gateway.ssh import pump
 from tests.fuzz.joined import CTR, GCM, End, Joined, join
+from tests.fuzz.one_loop import run
 from tests.fuzz.pieces import Pieces
 
 SETTINGS = (
@@ -66,10 +66,9 @@ def check(data: bytes) -> None:
     settings = SETTINGS[pieces.number(len(SETTINGS))]
     ciphers = CIPHERS[pieces.number(2)], CIPHERS[pieces.number(2)]
     steps = read_steps(pieces)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        pumped = runner.run(play(steps, settings, ciphers))
-        with asyncssh_alone():
-            plain = runner.run(play(steps, settings, ciphers))
+    pumped = run(play(steps, settings, ciphers))
+    with asyncssh_alone():
+        plain = run(play(steps, settings, ciphers))
     assert pumped == plain
     to_client, to_workspace, _ = pumped
     check_passed([step.payload for step in steps if step.sender == "client"], to_workspace)

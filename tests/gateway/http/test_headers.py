@@ -267,6 +267,12 @@ def test_cookie_lines_become_one() -> None:
     assert forward(*fields) == [b"cookie: a=1; b=2", b"Accept: */*"]
 
 
+@pytest.mark.parametrize("lines", [[b"", b"a=1"], [b"a=1", b""], [b"", b"a=1", b""]])
+def test_an_empty_cookie_line_says_nothing(lines: list[bytes]) -> None:
+    """And leaves no separator behind."""
+    assert forward(*((b"Cookie", line) for line in lines)) == [b"Cookie: a=1"]
+
+
 @pytest.mark.parametrize(
     "value",
     [
