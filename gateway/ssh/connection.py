@@ -11,6 +11,7 @@ import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
+from gateway.crash import describe_crash
 from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.ssh.channels import Channels, RateOfNotes
@@ -106,7 +107,11 @@ class Connection(asyncssh.SSHServer):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._upstream is not None and self._relay is None:
             self._upstream.kill()  # the client left between the workspace's login and its own
-        if exc is not None and not (self._reason or self._login.reason):
+        if exc is not None and not isinstance(exc, asyncssh.Error | OSError):
+            # A fault of ours in what asyncssh calls: its text may hold anything.
+            self._log.error("ssh.failed", crash=describe_crash(exc))
+            self._reason = self._reason or "internal"
+        elif exc is not None and not (self._reason or self._login.reason):
             self._reason = make_printable(str(exc))
 
     def begin_auth(self, username: str) -> bool:

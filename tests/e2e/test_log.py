@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import asyncssh
 
-from tests.e2e.conftest import Setup, running
+from tests.e2e.conftest import CLIENT_SECRET, SIGNING_KEY, Setup, running
 
 SENT = 400
 TARGET = "/" + "x" * 1000  # a line of more than a kilobyte for each: six times what a pipe holds
@@ -95,3 +96,44 @@ async def test_a_reader_of_the_log_that_leaves_stops_nobody(setup: Setup) -> Non
 
     assert lost["failed"] > 0
     assert process.returncode == 0
+
+
+def host_key(setup: Setup) -> str:
+    """A line of the private key."""
+    return Path(setup.settings["ssh"]["host_key_files"][0]).read_text().splitlines()[2]
+
+
+async def test_a_process_says_none_of_its_secrets_whatever_fails(setup: Setup) -> None:
+    """At the level debug, on standard output and standard error, while GitLab and Redis are away."""
+    key = host_key(setup)
+    secrets = {name: f"hush-of-the-{name}" for name in ("service", "redis", "person", "query")}
+    setup.settings["log_level"] = "debug"
+    setup.settings["auth"]["service_token"] = secrets["service"]
+    setup.settings["sessions"] = {"store": "redis://127.0.0.1:9/0", "password": secrets["redis"]}
+    private = f"60001-apple-bear-blue.workspaces.localhost:{setup.ports.http}"
+    portal = f"workspaces.localhost:{setup.ports.http}"
+    async with setup.serve() as process:
+        base = f"http://127.0.0.1:{setup.ports.http}"
+        await setup.get(f"{base}/?token={secrets['query']}", Host=private, **{"X-Workspaces-Token": secrets["person"]})
+        await setup.get(f"{base}/auth/start?to={secrets['query']}", Host=portal, Accept="text/html")
+        await setup.get(f"{base}/auth/callback?code={secrets['query']}&state=x", Host=portal, Accept="text/html")
+        try:
+            async with asyncssh.connect(
+                "127.0.0.1",
+                setup.ports.ssh,
+                username="apple-bear-blue",
+                password=secrets["person"],
+                known_hosts=None,
+                config=None,
+                client_keys=None,
+            ):
+                raise AssertionError("nobody can be let in without GitLab")
+        except asyncssh.Error:
+            pass
+        process.terminate()
+        output, _ = await process.communicate()
+    text = output.decode()
+
+    told = [json.loads(line) for line in text.splitlines()]
+    assert {"http.request", "ssh.refused", "gateway.closed"} <= {line["event"] for line in told}
+    assert [name for name in (*secrets.values(), SIGNING_KEY, CLIENT_SECRET, key) if name in text] == []
