@@ -78,8 +78,8 @@ image:
 
 # For the Python of the Dockerfile's Debian, whatever Python is here.
 requirements.txt: .venv/.installed-lock
-	@.venv/bin/uv pip compile pyproject.toml --quiet --upgrade --extra redis --generate-hashes --python-version 3.13 \
-	  --python-platform linux --only-binary :all: --no-annotate --no-emit-index-url --no-emit-find-links \
+	@.venv/bin/uv pip compile pyproject.toml --quiet --upgrade --extra opentelemetry --extra redis --generate-hashes \
+	  --python-version 3.13 --python-platform linux --only-binary :all: --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make requirements.txt' --output-file $@
 
 metrics-table: .venv/.installed-dev

@@ -138,6 +138,7 @@ EVENTS = {
     "worker.started": "a worker process is there",
     "worker.died": "it ended unasked",
     "worker.silent": "it does not say its metrics",
+    "worker.hung": "it does not answer, and is replaced",
     "worker.differs": "it runs with another configuration than the others",
     "config.reloaded": "a changed configuration was taken up",
     "config.refused": "it was not, and nothing of it",

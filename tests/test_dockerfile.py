@@ -58,7 +58,14 @@ def test_the_context_holds_what_is_copied_and_nothing_else(stages: list[Stage]) 
 def test_wheels_are_pinned_by_hash_and_fit_the_project(pins: dict[str, Version]) -> None:
     """`make requirements.txt` renews them after a change of pyproject.toml."""
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [Requirement(text) for text in (*told["dependencies"], *told["optional-dependencies"]["redis"])]
+    wanted = [
+        Requirement(text)
+        for text in (
+            *told["dependencies"],
+            *told["optional-dependencies"]["opentelemetry"],
+            *told["optional-dependencies"]["redis"],
+        )
+    ]
 
     unmet = [str(need) for need in wanted if need.name not in pins or pins[need.name] not in need.specifier]
     assert not unmet, f"run `make requirements.txt`: {unmet}"

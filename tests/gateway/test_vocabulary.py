@@ -1,7 +1,9 @@
 """The words of the log, in every call that logs."""
 
 import ast
+import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,16 @@ def test_no_word_is_left_over() -> None:
     unused = [word for word in (*EVENTS, *FIELDS) if f'"{word}"' not in text and f"{word}=" not in text]
 
     assert [word for word in unused if not word.startswith("watch.")] == []  # made from the state of a watch
+
+
+def test_the_readme_has_every_event() -> None:
+    """By its name, or by a pattern for several; and no pattern that is for none."""
+    section = (ROOT / "README.md").read_text().partition("### The log\n")[2].partition("**Traces.**")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    patterns = [pattern for row in rows for pattern in re.findall(r"`([^`]+)`", row)]
+
+    assert [event for event in EVENTS if not any(fnmatch(event, pattern) for pattern in patterns)] == []
+    assert [pattern for pattern in patterns if not any(fnmatch(event, pattern) for event in EVENTS)] == []
 
 
 @pytest.mark.parametrize(
