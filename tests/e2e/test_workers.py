@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Setup
+from tests.gateway.conftest import run_command
 from tests.promtool import promtool
 from tests.redis_server import run_redis
 
@@ -155,6 +156,9 @@ async def test_http_workers_share_the_port_and_their_counts_add_up(with_http: Se
         assert len(json.loads(slow)["ended"]) == CLIENTS
         _, _, page = await with_http.get(f"http://127.0.0.1:{with_http.ports.admin}/metrics")
         assert promtool("check", "metrics", told=page) == (0, "")
+        address = f"http://127.0.0.1:{with_http.ports.admin}"
+        _, told, _ = await run_command("top", "--once", "--json", "--interval", "0.2", "--url", address, environ={})
+        assert json.loads(told)["process"]["workers"] == 2
 
 
 async def test_http_workers_answer_what_they_were_asked_before_they_end(with_http: Setup) -> None:
