@@ -139,7 +139,7 @@ async def open_stage(setup: Setup, *, tls: ssl.SSLContext | None = None, hostnam
         ada, grace = state.add_user("ada"), state.add_user("grace")
         workspace = state.add_workspace(ada, NAME)
         servers = await stack.enter_async_context(WorkspaceServers(NAME))
-        sshd = await stack.enter_async_context(WorkspaceSshd("asyncssh"))
+        sshd = await stack.enter_async_context(WorkspaceSshd())
         setup.routes["workspaces"] = [
             {
                 "name": NAME,
