@@ -16,7 +16,7 @@ from routing.service_visibility import ServiceVisibility
 from routing.visibility_store import VisibilityStore
 
 STALE_SECONDS = 120.0  # an API server speaks about every minute on each watch, if only to say that nothing changed
-_SPARED_CLAIMS = 1000  # some 15,000 objects, at which a garbage collection still takes a few milliseconds
+SPARED_CLAIMS = 1000  # some 15,000 objects, at which a garbage collection still takes a few milliseconds
 
 
 class ClusterRoutes:
@@ -60,11 +60,16 @@ class ClusterRoutes:
     def _write(self, batch: Batch, refusals: tuple[Refusal, ...]) -> None:
         self._writer.write(batch, refusals)
         self._unspared += len(batch.changed)
-        if self._unspared >= _SPARED_CLAIMS:
+        if self._unspared >= SPARED_CLAIMS and not self._has_loaded:
             # Claims live long and are freed by their reference counts; a collection that walks 100,000 of them stops
-            # the loop for a quarter of a second.
+            # the loop for a quarter of a second. Only at first: whatever else is alive at this moment is spared too,
+            # and what a connection leaves for the collector would never be freed.
             gc.freeze()
             self._unspared = 0
+
+    @property
+    def _has_loaded(self) -> bool:
+        return all(watch.is_settled for watch in self._cluster.watches)
 
     def _tell(self, status: WatchStatus) -> None:
         states = Counter(watch.status.state for watch in self._cluster.watches)

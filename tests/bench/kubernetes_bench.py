@@ -102,7 +102,7 @@ async def main() -> None:
                 routes = ClusterRoutes(api, RoutingRules(f"portal.{ZONE}"), (), writer=writer, metrics=metrics, log=log)
                 gc.collect()
                 gc.freeze()
-                gc.set_threshold(20_000, 50, 100)  # as the gateway does
+                gc.set_threshold(20_000, 10, 10)  # as the gateway does
                 say(f"before the list: {memory()}")
                 await follow(Bench(table, process), routes)
 
