@@ -111,6 +111,7 @@ class ClientConnection(asyncio.Protocol):
         self._leave("client_closed")
 
     def connection_lost(self, _exc: Exception | None) -> None:
+        self._reader.release()
         if self._is_turned_away:
             return
         self._plane.crowd.leave(self.peer)
@@ -232,6 +233,7 @@ class ClientConnection(asyncio.Protocol):
     def hand_over(self) -> bytes:
         """Give the transport away to a tunnel; what the client sent after its request."""
         self.outlet.flush()
+        self._reader.release()
         self._phase = _Phase.OVER
         self._current = None
         self._connections.discard(self)

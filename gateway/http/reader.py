@@ -80,6 +80,11 @@ class RequestReader:
         self.in_head = False
         self._head = None
 
+    def release(self) -> None:
+        """Nothing will ever be read again: without the parser, which holds on to it, the connection frees itself."""
+        self.stop()
+        del self._parser, self._listener
+
     # httptools callbacks
 
     def on_message_begin(self) -> None:

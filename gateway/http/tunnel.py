@@ -61,6 +61,7 @@ class _End(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         self._tunnel.close()
         self._lost()
+        del self._tunnel, self._lost, self.other  # which lead back here: a tunnel that is over frees itself
 
 
 class _ClientEnd(_End):

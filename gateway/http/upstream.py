@@ -171,6 +171,8 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose("connection lost" if exc is None else f"connection lost: {type(exc).__name__}")
         self._gone(self)
+        if self._switching is None:
+            del self._parser  # it holds on to this connection, which could not free itself
 
     def pause_writing(self) -> None:
         if self._receiver is not None:
@@ -273,6 +275,7 @@ class UpstreamConnection(asyncio.Protocol):
         if receiver is None or head is None:
             self._lose("an upgrade that nobody asked for")
             return
+        del self._parser  # as when the connection is lost, of which a tunnel hears instead
         receiver.switched(head, rest)
 
     def _lose(self, reason: str) -> None:
