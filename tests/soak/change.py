@@ -7,7 +7,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import asyncssh
 
@@ -17,6 +17,7 @@ from tests.soak.http_load import Place, Visitors, host_of
 from tests.soak.ledger import OUTLIVE_SECONDS, Lease, Refused
 from tests.soak.person import PATIENCE, Person, open_person
 from tests.soak.stage import INTERNAL_PORT, OPEN_PORT, SHARED_PORT, Stage, Workspace
+from tests.soak.vitals import read_metrics
 
 _LEVELS = ("private", "internal", "public")
 _LINGER = struct.pack("ii", 1, 0)  # close(2) sends RST
@@ -141,10 +142,32 @@ async def _until(person: Person, url: str, *wanted: int) -> None:
 
 
 async def reload(stage: Stage, _visitors: Visitors) -> None:
-    """The settings are read again, which nobody notices."""
-    if stage.reload():
-        stage.ledger.kind("reload").begun += 1
-        stage.ledger.kind("reload").done += 1
+    """The settings are read again: as they were, with another key, or refused for a fault. Nobody notices."""
+    change = stage.random.choice(("nothing", "nothing", "key", "fault"))
+    async with stage.reloading:
+        with stage.ledger.record(f"reload, {change}"):
+            before = await read_metrics(stage.admin)
+            if change == "nothing":
+                stage.signal_reload()
+            elif change == "key":
+                stage.rotate_keys()
+            else:
+                stage.misconfigure()
+                await _wait_loaded(stage, before, succeeds=False)
+                before = await read_metrics(stage.admin)
+                stage.configure()
+            await _wait_loaded(stage, before, succeeds=True)
+
+
+async def _wait_loaded(stage: Stage, before: Mapping[str, float], *, succeeds: bool) -> None:
+    """Until the settings were loaded once more, with that outcome."""
+    loads = "config_reloads_total"
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            now = await read_metrics(stage.admin)
+            if now.get(loads, 0) > before.get(loads, 0) and now["config_last_reload_successful"] == succeeds:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def vanish(stage: Stage, _visitors: Visitors) -> None:

@@ -40,6 +40,7 @@ from tests.soak.workspace import serve_workspaces
 OPEN_PORT, INTERNAL_PORT, SHARED_PORT = 3000, 9000, 8080
 """Public, internal, and whatever its owner declares it to be from minute to minute."""
 
+KEYS_KEPT = 20  # of a rotation every minute or so: a grant lives ten minutes
 POOL_SECONDS = 5  # for idle connections to workspaces, so that a soak need not wait for 90 s at its end
 _START_SECONDS = 60
 
@@ -69,6 +70,8 @@ class Stage:
         """What has no end of its own ends."""
         self.changing = asyncio.Lock()
         """Of the openness of the shared port: one change at a time."""
+        self.reloading = asyncio.Lock()
+        """Of the settings: one change at a time."""
         self.openness = {"internal": Lease(), "public": Lease()}
         """Of the shared port, for those who need it at least so open."""
         self.workspaces: list[Workspace] = []
@@ -77,6 +80,7 @@ class Stage:
         self.http_port = 0
         """Of the server of all workspaces."""
         self._limits = limits
+        self._settings: dict[str, dict[str, Any]] = {}
         self._sshd_port = 0
         self._serials = count()
         self._process: asyncio.subprocess.Process | None = None
@@ -145,20 +149,36 @@ class Stage:
         self.state.remove_workspace(workspace.number)
         self.state.revoke(workspace.token.get_secret_value())
 
-    async def vitals(self) -> Vitals:
-        return await look(self.pid, f"http://{LOOPBACK}:{self.ports.admin}")
+    @property
+    def admin(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports.admin}"
 
-    def reload(self) -> bool:
-        """Have the gateway read its settings again, if it can; else a SIGHUP would end it."""
-        caught = next(
-            line.split()[1]
-            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines()
-            if line.startswith("SigCgt")
-        )
-        if not int(caught, 16) & (1 << (signal.SIGHUP - 1)):
-            return False
+    async def vitals(self) -> Vitals:
+        return await look(self.pid, self.admin)
+
+    def configure(self, **sections: dict[str, object]) -> None:
+        """Write the settings anew, with these keys added or changed for good."""
+        for section, keys in sections.items():
+            self._settings[section] = self._settings.get(section, {}) | keys
+        self._write_settings(self._settings)
+
+    def misconfigure(self) -> None:
+        """Write settings that nobody can take up."""
+        self._write_settings({**self._settings, "nonsense": {"key": 1}})
+
+    def rotate_keys(self) -> None:
+        """Seal with another key from now on; the last ones still open what they sealed."""
+        auth = self._settings["auth"]
+        previous = [auth["signing_key"], *auth.get("previous_signing_keys", [])]
+        self.configure(auth={"signing_key": secrets.token_hex(32), "previous_signing_keys": previous[:KEYS_KEPT]})
+
+    def signal_reload(self) -> None:
         os.kill(self.pid, signal.SIGHUP)
-        return True
+
+    def _write_settings(self, settings: Mapping[str, object]) -> None:
+        path = self.folder / "settings.yaml"
+        path.with_suffix(".new").write_text(yaml.safe_dump(settings))
+        path.with_suffix(".new").rename(path)
 
     def logged(self) -> Counter[str]:
         """How often each event was logged at the level warning or above; what is no event is one of its own."""
@@ -181,10 +201,8 @@ class Stage:
         self.http_port = await stack.enter_async_context(serve_workspaces())
         (self.folder / "routes.yaml").write_text("workspaces: []\n")
         self.workspaces = [self.add("apple", "ada"), self.add("cherry", "grace")]
-        settings = self._settings(gitlab)
-        for section, keys in self._limits.items():
-            settings[section] = settings.get(section, {}) | keys
-        (self.folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+        self._settings = self._first_settings(gitlab)
+        self.configure(**self._limits)
         command = ["-m", "gateway", "serve", "--config", str(self.folder / "settings.yaml")]
         with (self.folder / "log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -249,7 +267,7 @@ class Stage:
             ],
         }
 
-    def _settings(self, gitlab: StandInGitLab) -> dict[str, dict[str, object]]:
+    def _first_settings(self, gitlab: StandInGitLab) -> dict[str, dict[str, Any]]:
         client_id, client_secret = gitlab.register_application(f"{self.portal}/auth/callback")
         asyncssh.generate_private_key("ssh-ed25519").write_private_key(self.folder / "host_key")
         return {
