@@ -24,7 +24,7 @@ DASHBOARD = CHART / "dashboard.json"
 RULES: list[dict[str, Any]] = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
 OWN = re.compile(r"\b(?:workspaces_gateway|process)_\w+")
 OF = '{job="gateway",instance="a"'
-MINUTES = 120
+MINUTES = 40  # the longest alert looks back a quarter of an hour, for a quarter of an hour
 DAY = 24 * 3600
 
 # What each series does in a minute while all is well, as promtool writes it: the first value and the step.
