@@ -231,6 +231,17 @@ def interstitial(url: str) -> Answer:
     )
 
 
+def ending(url: str, idle: str, left: str) -> Answer:
+    """What its owner reads who opens a page of a workspace that is about to be stopped."""
+    return Answer(
+        200,
+        "workspace_ending",
+        "This workspace is about to be stopped",
+        f"Nobody has used it for {idle}, so it stops in {left}. Nothing is lost that was saved.",
+        submit=Link("Keep it running", url),
+    )
+
+
 def sign_in_needed(url: str) -> Answer:
     """401 for a program or a script on a page, which must not be redirected; names where a person signs in."""
     return replace(SIGN_IN_NEEDED, action=Link("Sign in", url))

@@ -252,6 +252,7 @@ class Gateway:
             owners=owners,
             directory=self.table,
             waker=waker,
+            idle=idle.watch,
             visibility=routes.visibility,
             metrics=self.metrics,
             log=self._log,
@@ -270,6 +271,7 @@ class Gateway:
             login=login,
             portal=Origin("portal", str(socket), 0),
             waker=waker,
+            idle=idle.watch,
             metrics=self.metrics,
             clock=self._clock,
         )

@@ -64,6 +64,8 @@ class WorkspaceView:
     """Ready to paste into a terminal; empty where the workspace has no sshd."""
     ssh_config: str = ""
     """A block for ~/.ssh/config."""
+    idle: str = ""
+    """For how long nobody used it and what follows; empty where nothing does."""
 
 
 def message_page(

@@ -23,6 +23,7 @@ from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
 from gateway.http.entrance import ENTER, RESERVED, Entrance
 from gateway.http.headers import RequestHead
 from gateway.http.interstitial import CONTINUE, Interstitial
+from gateway.http.keeping import KEEP, Keeper, KeepPages
 from gateway.http.origins import CrossSiteRule
 from gateway.http.recall import Recall
 from gateway.http.rights import Rights, forward_to
@@ -57,6 +58,7 @@ class Gate:
         login: Login,
         portal: Origin,
         waker: Waker,
+        idle: Keeper,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -84,6 +86,7 @@ class Gate:
         self.start_pages = StartPages(
             self._rights, self._entrance, self._origins, waker, partial(mandate_of_session, login, sessions)
         )
+        self.keep_pages = KeepPages(self._rights, self._entrance, self._origins, table, idle)
         self._tokens = TokenGate(self._rights, programs, metrics)
         self._recall = Recall(clock, metrics)
         self._renewals = metrics.http_grant_renewals
@@ -104,6 +107,8 @@ class Gate:
         """What happens to this request."""
         if self.rounds.is_loop(head):
             return Reply(LOOP_DETECTED)
+        if not self.keep_pages.is_quiet and (asked := self.keep_pages.meet(head)) is not None:
+            return asked
         if (recalled := self._recall.get(head)) is not None:
             return recalled
         if head.host == self._portal_host:
@@ -167,6 +172,8 @@ class Gate:
             if head.get(TOKEN):
                 return self._tokens.decide(head, sibling.route if sibling else None, sibling)
             return self._siblings.decide(head, route, sibling)
+        if head.path == KEEP:
+            return self.keep_pages.decide(head, route)
         if head.path in (START, FOLLOW):
             return self.start_pages.decide(head, route)
         if head.method != b"GET":

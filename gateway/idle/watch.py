@@ -6,6 +6,7 @@ counts from the first look at it.
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Protocol
 
@@ -91,6 +92,11 @@ class IdleWatch:
                 self._stops.consider(workspace, standing, is_shared=is_shared)
             if number % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0)
+
+    @property
+    def ending(self) -> AbstractSet[str]:
+        """Numbers of workspaces that are about to be stopped."""
+        return self._ledger.ending
 
     def get_standing(self, workspace: Workspace) -> Standing | None:
         """None where it does not run, or was not looked at yet."""

@@ -38,7 +38,7 @@ async def list_workspaces(request: web.Request) -> web.Response:
             records = await parts.gitlab.find_workspaces(token)
     except TokenRefused:
         return reply(request, TOKEN_REFUSED)
-    views = workspace_views(records, parts.directory, parts.access, parts.settings)
+    views = workspace_views(records, parts.directory, parts.access, parts.settings, parts.idle.get_standing)
     return json_reply(request, {"workspaces": [_workspace(view) for view in views]})
 
 

@@ -6,6 +6,7 @@
     POST /auth/sign-out     end the session
     POST /workspaces/<name>/ports/<port>    change how open a port of mine is
     POST /workspaces/<name>/start           have GitLab run a workspace of mine
+    POST /workspaces/<name>/keep            let a workspace of mine run on that nobody uses
     and what `api` lists
 
 An ordinary aiohttp application behind the edge, which has checked the framing, set X-Request-Id and removed what
@@ -36,7 +37,7 @@ from gateway.portal.api import TOKEN_SHARE, list_workspaces, put_port
 from gateway.portal.csrf import form_token
 from gateway.portal.entry import enter, origin_of
 from gateway.portal.home import workspace_views
-from gateway.portal.owner_forms import change_visibility, start_workspace
+from gateway.portal.owner_forms import change_visibility, keep_workspace, start_workspace
 from gateway.portal.parts import PARTS, PortalParts, get_session, learn_owner
 from gateway.portal.replies import page, redirect, reply, request_id
 from gateway.portal.sign_in import HOME, begin, callback, sign_out, start_over
@@ -81,6 +82,7 @@ def build_portal(parts: PortalParts) -> web.Application:
     app.router.add_post("/auth/sign-out", sign_out)
     app.router.add_post("/workspaces/{name}/ports/{port}", change_visibility)
     app.router.add_post("/workspaces/{name}/start", start_workspace)
+    app.router.add_post("/workspaces/{name}/keep", keep_workspace)
     app.router.add_get("/api/v1/workspaces", list_workspaces, allow_head=False)
     app.router.add_put("/api/v1/workspaces/{name}/ports/{port}", put_port)
     return app
@@ -114,7 +116,7 @@ async def home(request: web.Request) -> web.Response:
     learn_owner(parts, session, records)
     html = home_page(
         username=session.user.username,
-        workspaces=workspace_views(records, parts.directory, parts.access, parts.settings),
+        workspaces=workspace_views(records, parts.directory, parts.access, parts.settings, parts.idle.get_standing),
         form_token=form_token(parts, session),
         request_id=request_id(request),
     )

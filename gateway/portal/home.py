@@ -3,7 +3,8 @@
 Pure: values in, views out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from auth.access import AccessPolicy
 from auth.model import WorkspaceRecord
 from auth.visibility import is_locked
 from config.settings import Settings
+from gateway.idle.standing import Standing, describe
 from gateway.pages import PortView, WorkspaceView
 from routing.model import Route, Workspace, WorkspaceState
 
@@ -37,7 +39,11 @@ class RouteDirectory(Protocol):
 
 
 def workspace_views(
-    records: Iterable[WorkspaceRecord], directory: RouteDirectory, policy: AccessPolicy, settings: Settings
+    records: Iterable[WorkspaceRecord],
+    directory: RouteDirectory,
+    policy: AccessPolicy,
+    settings: Settings,
+    get_standing: Callable[[Workspace], Standing | None],
 ) -> list[WorkspaceView]:
     """The person's workspaces that the table knows, by name; of each, the editor comes first."""
     views = []
@@ -45,7 +51,8 @@ def workspace_views(
         workspace = directory.get_workspace(record.name)
         # A Service may call itself anything; only GitLab's number makes it this workspace.
         if workspace is not None and workspace.id == record.id:
-            views.append(_workspace_view(record, workspace, directory.routes_of(workspace), policy, settings))
+            view = _workspace_view(record, workspace, directory.routes_of(workspace), policy, settings)
+            views.append(replace(view, idle=_idle(get_standing(workspace))) if view.state == "running" else view)
     return views
 
 
@@ -63,6 +70,15 @@ def _workspace_view(
         _ssh_command(workspace, settings),
         _ssh_config(workspace, settings),
     )
+
+
+def _idle(standing: Standing | None) -> str:
+    if standing is None or standing.left is None:
+        return ""
+    idle, late = describe(standing.idle), standing.idle - standing.timeout
+    if standing.problem:
+        return f"idle for {idle}; it should have stopped {describe(late)} ago, but could not be"
+    return f"idle for {idle}, stops in {describe(standing.left)}"
 
 
 def _port_view(route: Route, policy: AccessPolicy, settings: Settings) -> PortView:

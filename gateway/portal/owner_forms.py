@@ -1,4 +1,7 @@
-"""The forms on the home page: how open a port is, and starting a workspace. Each leads back home, or says why not."""
+"""The forms on the home page: how open a port is, starting a workspace, and keeping one that nobody uses.
+
+Each leads back home, or says why not.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -36,6 +39,11 @@ async def change_visibility(request: web.Request) -> web.Response:
 async def start_workspace(request: web.Request) -> web.Response:
     """POST /workspaces/<name>/start."""
     return await _answer_form(request, _start_workspace)
+
+
+async def keep_workspace(request: web.Request) -> web.Response:
+    """POST /workspaces/<name>/keep."""
+    return await _answer_form(request, _keep_workspace)
 
 
 async def _answer_form(
@@ -79,3 +87,14 @@ async def _start_workspace(request: web.Request, session: Session, _form: _Form)
             return NOT_STARTED
         case Told():
             return None
+
+
+async def _keep_workspace(request: web.Request, session: Session, _form: _Form) -> Answer | None:
+    parts = request.app[PARTS]
+    workspace = parts.directory.get_workspace(request.match_info["name"])
+    asked = workspace.id if workspace else NOBODYS_WORKSPACE
+    ownership = await parts.gitlab.find_ownership(await parts.login.fresh_token(session), asked)
+    if workspace is None or not ownership.is_owner:
+        return UNKNOWN_WORKSPACE
+    parts.idle.keep(workspace, session.user.id)
+    return None

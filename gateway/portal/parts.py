@@ -22,6 +22,7 @@ from auth.owners import WorkspaceOwners
 from auth.seal import Sealer
 from auth.sessions import SessionStore, session_ref
 from config.settings import Settings
+from gateway.idle.watch import IdleWatch
 from gateway.log import Log
 from gateway.metrics import Metrics
 from gateway.portal.home import RouteDirectory
@@ -47,6 +48,7 @@ class PortalParts:
     owners: WorkspaceOwners
     directory: RouteDirectory
     waker: Waker
+    idle: IdleWatch
     visibility: VisibilityStore
     metrics: Metrics
     log: Log

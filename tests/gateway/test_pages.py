@@ -89,6 +89,7 @@ def full_home() -> str:
                 ports,
                 "ssh apple-bear-blue@gateway",
                 "Host apple-bear-blue\n  User apple-bear-blue\n",
+                "idle for 12 min, stops in 18 min",
             ),
             WorkspaceView("green-fox-lamp", "stopped", (), ""),
         ],
@@ -247,12 +248,13 @@ class TestHome:
         outline = Outline(full_home())
 
         assert [form["action"] for form in outline.find_all("form")[1:]] == [
+            "/workspaces/apple-bear-blue/keep",
             "/workspaces/apple-bear-blue/ports/4000",
             "/workspaces/apple-bear-blue/ports/3000",
             "/workspaces/green-fox-lamp/start",
             "/auth/sign-out",
         ]
-        docs, site = outline.find_all("button")[1:4], outline.find_all("button")[4:7]
+        docs, site = outline.find_all("button")[2:5], outline.find_all("button")[5:8]
         assert [("disabled" in button, button["aria-pressed"]) for button in docs] == [
             (False, "false"),
             (False, "true"),

@@ -27,7 +27,6 @@ from auth.wishes import Wishes
 from config.settings import (
     AuthSettings,
     HttpSettings,
-    IdleSettings,
     RoutingSettings,
     SessionSettings,
     Settings,
@@ -49,6 +48,7 @@ from routing.discovery import RoutingRules, derive_claim
 from routing.model import Batch, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState
 from routing.table import RouteTable
 from tests.clock import Clock
+from tests.gateway.idle_parts import IdleParts, make_idle
 from tests.log_words import check_words
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -153,8 +153,7 @@ class World:
     cookies: Cookies
     metrics: Metrics
     log: io.StringIO
-    ledger: Ledger
-    uses: Uses
+    idle: IdleParts
     clock: Clock
     """Of the ledger."""
     stack: AsyncExitStack
@@ -279,6 +278,14 @@ class World:
         )
         return f"Cookie: {self.cookies.grant}={self.grants.seal_grant(grant)}"
 
+    @property
+    def ledger(self) -> Ledger:
+        return self.idle.ledger
+
+    @property
+    def uses(self) -> Uses:
+        return self.idle.uses
+
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric now."""
         return self.metrics.registry.get_sample_value(f"workspaces_gateway_{name}", labels) or 0.0
@@ -316,6 +323,8 @@ async def open_world(
         table.apply(Relisted(()))
         policy, cookies, grants = CursedPolicy(gitlab, VisibilitySettings()), Cookies(secure=True), Grants(sealer)
         login = Login(chosen.auth, gitlab, sealer, sessions)
+        clock = Clock()
+        idle = make_idle(chosen.idle, table, gitlab, metrics=metrics, log=log, clock=clock)
         gate = Gate(
             chosen,
             table=table,
@@ -327,20 +336,18 @@ async def open_world(
             login=login,
             portal=Origin("portal", "/nonexistent/portal", 0),
             waker=Waker(Wishes(gitlab), metrics, open_log("info", log)),
+            idle=idle.watch,
             metrics=metrics,
         )
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         stack.callback(listener.close)
         recorder = Recorder(metrics, open_log("info", log))
-        clock = Clock()
-        ledger = Ledger(clock)
-        uses = Uses(IdleSettings(), ledger)
         door = await stack.enter_async_context(
-            HttpDoor(chosen.http, gate, recorder, uses, scheme="https", sockets=[listener], tls=tls, tracing=tracing)
+            HttpDoor(
+                chosen.http, gate, recorder, idle.uses, scheme="https", sockets=[listener], tls=tls, tracing=tracing
+            )
         )
-        yield World(
-            door, gitlab, policy, table, gate, grants, sessions, cookies, metrics, log, ledger, uses, clock, stack
-        )
+        yield World(door, gitlab, policy, table, gate, grants, sessions, cookies, metrics, log, idle, clock, stack)
     check_words(log)
 
 

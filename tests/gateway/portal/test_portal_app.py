@@ -26,7 +26,7 @@ from auth.profiles import ProfileClient
 from auth.seal import Sealer
 from auth.sessions import MemorySessions, session_ref
 from auth.wishes import Wishes
-from config.settings import AuthSettings, SessionSettings, Settings, SshSettings, VisibilitySettings
+from config.settings import AuthSettings, IdleSettings, SessionSettings, Settings, SshSettings, VisibilitySettings
 from gateway.demo.gitlab import Endpoint, Fault, StandInGitLab
 from gateway.demo.gitlab_model import GitLabUser
 from gateway.demo.gitlab_state import GitLabState
@@ -40,6 +40,7 @@ from routing.model import Batch, Relisted, ServicePort, WorkspaceService
 from routing.table import RouteTable
 from routing.visibility_store import RouteFileVisibility
 from tests.clock import Clock
+from tests.gateway.idle_parts import IdleParts, make_idle
 from tests.log_words import check_words
 
 PORTAL = "https://portal.zone.test"
@@ -102,6 +103,7 @@ class World:
     jo: GitLabUser
     parts: PortalParts
     table: RouteTable
+    idle: IdleParts
     log: io.StringIO
     socket: str
     outside: aiohttp.ClientSession
@@ -180,6 +182,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         sealer, sessions = Sealer([SecretStr("signing-key-0123456789")]), MemorySessions(SessionSettings(), clock)
         async with open_gitlab(settings.auth, lambda *_: None) as client:
             login = Login(settings.auth, client, sealer, sessions, clock)
+            idle = make_idle(IdleSettings(timeout=1800), table, client, metrics=Metrics(), log=log, clock=clock)
             parts = PortalParts(
                 current=lambda: settings,
                 cookies=Cookies(secure=True),
@@ -192,6 +195,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
                 owners=WorkspaceOwners(client, ProfileClient(client.calls, clock), SecretStr("")),
                 directory=table,
                 waker=Waker(Wishes(client), Metrics(), open_log("debug", log)),
+                idle=idle.watch,
                 visibility=RouteFileVisibility(tmp_path / "routes.yaml", lambda: None),
                 metrics=Metrics(),
                 log=open_log("debug", log),
@@ -201,7 +205,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             await runner.setup()
             socket = str(tmp_path / "portal")
             await web.UnixSite(runner, socket).start()
-            made = World(clock, state, gitlab, jo, parts, table, log, socket, outside)
+            made = World(clock, state, gitlab, jo, parts, table, idle, log, socket, outside)
             made.add("993", "apple")
             try:
                 yield made
