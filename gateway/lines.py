@@ -13,6 +13,7 @@ import json
 import os
 import select
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from types import TracebackType
@@ -23,7 +24,8 @@ LINE_MAX = select.PIPE_BUF
 
 _QUEUE_MAX = 8 * 1024 * 1024  # bytes: what a second of full load says, or a day of a quiet gateway
 _PAUSE = 0.01  # s between two writes: nobody reads a log faster, and each write costs a switch of threads
-_LAST_WORDS = 2.0  # s for what is queued at the end; a reader that takes longer does not read
+_SILENCE = 2.0  # s at the end in which a reader takes nothing; whoever reads at all takes something
+_LAST_WORDS = 10.0  # s for all that is queued at the end, however slowly it is read
 _RETRY = 100  # ms before a descriptor that others have made non-blocking is tried again, at the latest
 
 FULL = "full"
@@ -66,10 +68,13 @@ class LineWriter:
     def __exit__(
         self, _kind: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Write what is queued, if that can be done within two seconds."""
+        """Write what is queued, for as long as somebody takes it, and ten seconds at most."""
         self._ending.set()
         self._bell.set()
-        self._thread.join(_LAST_WORDS)
+        deadline, left = time.monotonic() + _LAST_WORDS, -1
+        while self._thread.is_alive() and left != self._queued and time.monotonic() < deadline:
+            left = self._queued
+            self._thread.join(_SILENCE)
 
     def write(self, line: str) -> None:
         """Have a line of ASCII written, which ends with a newline. Never waits."""
@@ -98,7 +103,6 @@ class LineWriter:
             lines, self._queue = self._queue, []
         data, begin = "".join(lines).encode(), 0
         while begin < len(data):
-            self._confess()
             end = data.rfind(b"\n", begin, begin + LINE_MAX) + 1 or data.index(b"\n", begin) + 1
             is_written = self._write_whole(data[begin:end])
             with self._lock:
@@ -106,10 +110,10 @@ class LineWriter:
                     self._dropped[FAILED] += data.count(b"\n", begin, end)
                 self._queued -= end - begin  # only now: what a reader does not take still takes up memory
             begin = end
-        self._confess()
+            self._confess()  # behind what was in the queue when there was no more room
 
     def _confess(self) -> None:
-        """Say how many lines are missing here, as soon as anything can be said."""
+        """Say how many lines are missing, as soon as anything can be said."""
         with self._lock:
             missing = self._dropped.total() - self._said
         if missing:
