@@ -19,6 +19,7 @@ REVOKED = "revoked"
 """The code of an exchange or tunnel that was closed because its visitor lost the right to be there."""
 _KNOWN_STATUSES = frozenset((*HTTPStatus, 499))  # 499: a client that left before its answer
 _PATH_MAX = 1024  # characters of a path in the log: enough to recognise it, too few to flood the log
+_PATH_TEXT_MAX = 2 * _PATH_MAX  # characters of a path as JSON, so that a line fits into one write (`lines.LINE_MAX`)
 
 
 class Recorder:
@@ -67,6 +68,8 @@ class Recorder:
             user_id, user = (grant.user_id, grant.username) if grant else (None, "")
             who = _who_text(route.workspace.name, route.port, user_id, user)
         path = encode_basestring_ascii(head.path[:_PATH_MAX].decode("latin-1"))
+        if len(path) > _PATH_TEXT_MAX:
+            path = encode_basestring_ascii(head.path[: _PATH_TEXT_MAX // 6].decode("latin-1"))  # as \u00ff, at worst
         if trace_id:
             who += f', "trace_id": "{trace_id}"'
         # By hand, because a general renderer costs a fifth of a request. Only what a client wrote needs quoting, and

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from gateway.lines import LINE_MAX
 from routing.model import WorkspaceState
 from tests.gateway.http.conftest import (
     HOST,
@@ -266,3 +267,14 @@ async def test_log_line_of_an_odd_request(world: World) -> None:
     assert re.fullmatch(r"[ -~]{1,4000}", line)
     assert "secret" not in line
     assert json.loads(line)["path"].startswith("/%0d%0aFAKE")
+
+
+async def test_a_path_of_raw_bytes_fits_into_one_write_of_the_log(world: World) -> None:
+    """Each of which takes six characters there: it is cut shorter, and the line stays whole among those of others."""
+    await world.exchange(
+        b"GET /" + b"\xff" * 5000 + b" HTTP/1.1\r\nHost: " + HOST.encode() + b"\r\nConnection: close\r\n\r\n"
+    )
+
+    (line,) = world.log.getvalue().splitlines()
+    assert len(json.loads(line)["path"]) > 300
+    assert len(line) < LINE_MAX
