@@ -327,3 +327,10 @@ async def test_a_crowd_that_asks_at_once_shares_some_connections(pair: Pair) -> 
 
     assert all(found)
     assert (await pair.raw.info("clients"))["connected_clients"] < 2 * CONNECTIONS
+
+
+async def test_the_client_writes_no_lines_of_its_own(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    """They would stand on standard error between lines of JSON, one for each connection."""
+    await asyncio.gather(*(pair.one.get("nobody's") for _ in range(CONNECTIONS)))
+
+    assert caplog.messages == []
