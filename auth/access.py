@@ -35,7 +35,7 @@ from auth.visibility import Limit, effective_visibility, find_limit
 from config.settings import VisibilitySettings
 
 RECHECK_INTERVAL = 300  # s; a person whom GitLab refuses is out within this, and 12 questions an hour are no load
-UNAVAILABLE_INTERVAL = 5  # s; a GitLab that is down is not asked again by every open editor at once
+UNAVAILABLE_INTERVAL = 30  # s; one page in so long waits for a GitLab that is silent, and ten tries fit a grant
 VERDICTS_MAX = 50_000  # about 500 B each; beyond it GitLab is merely asked again
 
 

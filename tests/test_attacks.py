@@ -93,6 +93,26 @@ ATTACKS = {
         "auth/test_login.py::test_a_redirecting_token_endpoint_is_not_followed",
         "auth/test_login.py::test_those_who_wait_behind_a_failure_do_not_wait_again",
         "auth/test_access.py::test_an_outage_is_neither_yes_nor_no_and_no_stampede",
+        "chaos/test_gitlab_away.py::test_without_gitlab_whoever_is_in_goes_on_and_nobody_else_gets_in",
+        "chaos/test_gitlab_away.py::test_a_gitlab_with_a_wrong_certificate_is_told_nothing_and_believed_nothing",
+        "chaos/test_ten_thousand.py::test_renewals",
+        "chaos/test_ten_thousand.py::test_sign_ins",
+        "chaos/test_ten_thousand.py::test_ssh_logins",
+    ),
+    "one person makes GitLab fail for the others, or shuts them out by using up their own rate": (
+        "auth/test_circuit.py::test_one_persons_poisoned_question_shuts_out_nobody",
+        "auth/test_circuit.py::test_who_asks_too_much_is_the_only_one_who_has_to_wait",
+    ),
+    "slow clients, floods and idle crowds": (
+        "chaos/test_slow_clients.py::test_an_attack_costs_the_others_at_most_three_times_and_bounded_memory",
+        "chaos/test_descriptors.py::test_when_descriptors_run_out_whoever_is_in_goes_on",
+        "chaos/test_workspace_silent.py::test_a_workspace_that_never_answers_costs_the_others_nothing",
+    ),
+    "the clock is set": (
+        "chaos/test_clock.py::test_an_hour_back_lengthens_nothing",
+        "chaos/test_clock.py::test_an_hour_forward_ends_grants_early_and_signs_nobody_in",
+        "auth/test_grants.py::test_a_clock_that_is_set_back_lengthens_no_grant",
+        "auth/test_remembered.py::test_a_clock_that_is_set_back_lengthens_no_memory",
     ),
     "another site opens a WebSocket": (
         f"{HTTP}/test_gate.py::test_another_site_is_refused",

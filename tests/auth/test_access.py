@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 from pydantic import SecretStr
 
-from auth.access import RECHECK_INTERVAL, GrantKeeper
+from auth.access import RECHECK_INTERVAL, UNAVAILABLE_INTERVAL, GrantKeeper
 from auth.model import (
     NOBODYS_WORKSPACE,
     Denied,
@@ -282,7 +282,7 @@ async def test_an_outage_is_neither_yes_nor_no_and_no_stampede(world: World) -> 
     assert all(isinstance(verdict, Unavailable) for verdict in verdicts)
     assert world.gitlab.calls[Endpoint.GRAPHQL] == 1
     world.gitlab.switches.reset()
-    world.clock.now += 5
+    world.clock.now += UNAVAILABLE_INTERVAL
     assert isinstance(await keeper.recheck(grant_of(session), PRIVATE), Granted)
 
 

@@ -62,8 +62,13 @@ def slow(stage: Stage) -> None:
     stage.link.delay = 3  # more than auth.timeout here
 
 
+def narrow(stage: Stage) -> None:
+    stage.link.rate = 50  # bytes a second: no answer is whole within auth.timeout
+
+
 TROUBLES = [
     broken_link("slow", slow),
+    broken_link("behind a narrow link", narrow),
     broken_link("silent", lambda stage: stage.link.silence()),
     broken_link("cut off", lambda stage: stage.link.cut()),
     fault("429", Fault.RATE_LIMITED),

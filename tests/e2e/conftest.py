@@ -176,7 +176,7 @@ class Setup:
     async def _wait_ready(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         said = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while line := await process.stdout.readline():
                 if b'"gateway.open"' in line:
                     return
