@@ -2,8 +2,8 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-openssh test-chaos test-transfers test-image test-kubernetes soak fuzz bench-http bench-ssh \
-  bench-kubernetes bench-users lint image requirements.txt metrics-table clean
+.PHONY: help demo test test-openssh test-chaos test-rolling test-transfers test-image test-kubernetes soak fuzz \
+  bench-http bench-ssh bench-kubernetes bench-users lint image requirements.txt metrics-table clean
 .DELETE_ON_ERROR:
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo 'make test   every check and test; installs what they need from PyPI and Debian'
 	@echo 'make test-openssh  the tests of OpenSSH itself and ssh-audit, through the gateway; about ten minutes, root, Debian'
 	@echo 'make test-chaos  what the gateway depends on is taken away, and the gateway is flooded; four minutes, root, Debian'
+	@echo 'make test-rolling  two gateways behind a load balancer are replaced under load; a minute, root, Debian'
 	@echo 'make test-transfers  large copies over SSH with the programs people use; about half an hour, root, Debian'
 	@echo 'make test-image  the steps of the Dockerfile in a scratch root, and what runs in it; two minutes, root, Debian'
 	@echo 'make image  the container image, by docker, podman or buildah; IMAGE=name:tag names it'
@@ -35,7 +36,7 @@ test: .venv/.installed-dev
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m pytest --numprocesses=3 --dist=worksteal --ignore=tests/bench --ignore=tests/openssh \
 	  --ignore=tests/transfers --ignore=tests/image --ignore=tests/soak \
-	  --ignore=tests/chaos
+	  --ignore=tests/chaos --ignore=tests/rolling
 
 # One script at a time to each of four workers, the longest first: most of them mostly sleep.
 test-openssh: .venv/.installed-dev .venv/.installed-openssh
@@ -58,6 +59,11 @@ fuzz: .venv/.installed-fuzz
 MINUTES := 2
 
 # Its lines come as it goes, since nobody waits for an hour without a word.
+# Both at once: each mostly waits for gateways that drain.
+test-rolling: .venv/.installed-dev
+	@.ci/debian-packages rolling
+	@$(PYTHON) -m pytest tests/rolling --numprocesses=2
+
 soak: .venv/.installed-dev
 	@.ci/debian-packages
 	@MINUTES=$(MINUTES) $(PYTHON) -m pytest tests/soak --capture=no

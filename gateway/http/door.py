@@ -19,6 +19,7 @@ from gateway.descriptors import find_ceiling
 from gateway.http.crowd import Crowd
 from gateway.http.doorstep import Arrived, Doorstep
 from gateway.http.edge import LINGER_SECONDS, ClientConnection
+from gateway.http.farewell import SECONDS as FAREWELL_SECONDS
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.gate import Gate
 from gateway.http.outbox import Outbox
@@ -166,6 +167,9 @@ class HttpDoor:
                 await self._tunnels.wait_empty()
         endings = [*(tunnel.go_away for tunnel in self._tunnels), *(each.abort for each in self._connections)]
         await spread(endings, lambda end: end(), longest)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._tunnels.wait_empty()
 
     def find_slow(self) -> Slow:
         """The slowest requests that ended lately, and those that have been under way for longest."""

@@ -24,7 +24,6 @@ def open_tunnel(
     opened = loop.time()
 
     def closed(up: int, down: int) -> None:
-        plane.tunnels.discard(tunnel)
         plane.gate.streams.discard(tunnel)
         plane.uses.close(tunnel)
         plane.recorder.tunnel_closed(
@@ -38,12 +37,16 @@ def open_tunnel(
             down=down,
         )
 
+    def client_lost() -> None:
+        plane.tunnels.discard(tunnel)
+        plane.crowd.leave(client.peer)
+
     tunnel = Tunnel(
         client.transport,
         workspace,
         pulse=plane.uses.find_pulse(forward.route.workspace.id if forward.route else ""),
         closed=closed,
-        client_lost=lambda: plane.crowd.leave(client.peer),
+        client_lost=client_lost,
         workspace_lost=lambda: plane.pool.leave(forward.origin),
     )
     plane.tunnels.add(tunnel)

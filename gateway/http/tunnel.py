@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from gateway.http.farewell import Farewell
 from gateway.http.frames import FrameTrack
 from gateway.idle.pulse import Pulse
 
@@ -60,8 +61,13 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._tunnel.close()
-        self._lost()
+        self.let_go()()
+
+    def let_go(self) -> Callable[[], None]:
+        """It is over, or somebody else's; what is to be called when its transport is no more."""
+        lost = self._lost
         del self._tunnel, self._lost, self.other  # which lead back here: a tunnel that is over frees itself
+        return lost
 
 
 class _ClientEnd(_End):
@@ -168,18 +174,23 @@ class Tunnel:
 
     def _part(self, word: bytes) -> None:
         client = self._client.transport
-        if self._workspace.frames.is_between and not client.get_write_buffer_size():
+        if self._workspace.frames.is_between and not client.get_write_buffer_size() and not client.is_closing():
             client.write(word)
+            Farewell(client, self._client.let_go())
+            self._close(self._workspace)
         else:
             client.abort()  # what it has not read yet is not for it any more, or could not be told from a last word
-        self.close()
+            self.close()
 
     def close(self) -> None:
         """Close both ends after what is buffered has been sent, or is not taken for long. Idempotent."""
+        self._close(self._client, self._workspace)
+
+    def _close(self, *ends: _End) -> None:
         closed, self._closed = self._closed, None
         if closed is None:
             return
-        for end in (self._client, self._workspace):
+        for end in ends:
             end.transport.close()
             if end.transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(FLUSH_SECONDS, end.transport.abort)

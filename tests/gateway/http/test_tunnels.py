@@ -427,3 +427,20 @@ async def test_open_tunnels_end_with_the_door(said: bytes, last: bytes, *, is_dr
 
         assert await reader.read() == said + last
         assert world.metric("http_tunnels") == 0
+
+
+async def test_a_client_that_talks_on_is_let_finish_after_the_last_word(world: World) -> None:
+    """Its bytes are read and dropped until it leaves: unread ones would have the connection reset."""
+    (reader, writer), _ = await open_tunnel(world)
+    async with asyncio.TaskGroup() as group:
+        draining = group.create_task(world.door.drain(0.05))
+        last = await reader.readexactly(4)
+        writer.write(bytes(1 << 20))
+        await writer.drain()
+        end = await reader.read()
+        is_waited_for = not draining.done()
+        writer.close()
+
+    assert (last, end) == (b"\x88\x02\x03\xe9", b"")
+    assert is_waited_for
+    assert len(world.door._tunnels) == 0
