@@ -199,7 +199,7 @@ class Exchange:
             if is_work(self.head, forward):
                 self._plane.uses.act(forward.route.workspace.id)
             else:
-                self._plane.uses.poll(forward.route.workspace.id)
+                self._plane.uses.polls[forward.route.workspace.id] += 1
         upstream = self._plane.pool.take(forward.origin, self._plane.now())
         if upstream is not None:
             self._send_head(upstream, reused=True)

@@ -86,6 +86,7 @@ class Gate:
         self.start_pages = StartPages(
             self._rights, self._entrance, self._origins, waker, partial(mandate_of_session, login, sessions)
         )
+        self._ending = idle.ending
         self.keep_pages = KeepPages(self._rights, self._entrance, self._origins, table, idle)
         self._tokens = TokenGate(self._rights, programs, metrics)
         self._recall = Recall(clock, metrics)
@@ -107,7 +108,7 @@ class Gate:
         """What happens to this request."""
         if self.rounds.is_loop(head):
             return Reply(LOOP_DETECTED)
-        if not self.keep_pages.is_quiet and (asked := self.keep_pages.meet(head)) is not None:
+        if self._ending and (asked := self.keep_pages.meet(head)) is not None:
             return asked
         if (recalled := self._recall.get(head)) is not None:
             return recalled

@@ -29,7 +29,7 @@ class Keeper(Protocol):
 
     @property
     def ending(self) -> AbstractSet[str]:
-        """Numbers of those."""
+        """Numbers of those, as of now and later; hardly ever any."""
 
     def get_standing(self, workspace: Workspace) -> Standing | None: ...
     def keep(self, workspace: Workspace, user_id: int) -> None: ...
@@ -46,11 +46,6 @@ class KeepPages:
         self._origins = origins
         self._table = table
         self._keeper = keeper
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether there is nothing to ask anybody, as nearly always."""
-        return not self._keeper.ending
 
     def meet(self, head: RequestHead) -> Reply | None:
         """The page, for an owner who opens another one."""

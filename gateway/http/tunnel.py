@@ -82,7 +82,7 @@ class _ClientEnd(_End):
     def data_received(self, data: bytes) -> None:
         size = len(data)
         self.bytes += size
-        if _is_ping(data):
+        if data[0] in _PINGS and _is_alone(data):
             self.ping_bytes += size
         elif self._pulse.is_still():
             self.typed_bytes += size
@@ -203,9 +203,9 @@ class Tunnel:
         self._workspace.transport.abort()
 
 
-def _is_ping(data: bytes) -> bool:
-    """Whether this is one ping or pong of a client and nothing else."""
-    return data[0] in _PINGS and len(data) > 1 and len(data) == _CONTROL_HEAD + (data[1] & 0x7F)
+def _is_alone(data: bytes) -> bool:
+    """Whether a ping or pong is one of a client, and nothing but that one."""
+    return len(data) > 1 and len(data) == _CONTROL_HEAD + (data[1] & 0x7F)
 
 
 def keep_alive(transport: asyncio.Transport) -> None:

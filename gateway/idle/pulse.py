@@ -28,9 +28,8 @@ class Pulse:
     def speak(self) -> None:
         """The workspace sends something."""
         now = self.now()
-        pause = now - self._spoken - ANSWER_SECONDS
-        if pause > 0:
-            self._quiet += pause
+        if now - self._spoken > ANSWER_SECONDS:
+            self._quiet += now - self._spoken - ANSWER_SECONDS
         self._spoken = now
 
     def measure_quiet(self) -> float:

@@ -5,6 +5,7 @@ since the last look, against what a page or a program sends that was left alone.
 bytes.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -63,7 +64,9 @@ class Uses:
         self._ledger = ledger
         self._watched: dict[Stream, _Watched] = {}
         self._pulses: WeakValueDictionary[str, Pulse] = WeakValueDictionary()
-        self._polls: dict[str, int] = {}
+        self.polls: defaultdict[str, int] = defaultdict(int)
+        """Requests of pages and programs by workspace, in this minute: only many of them tell a person. Whoever passes
+        one on adds it here, as there are thousands a second."""
         self._polled = ledger.now()
 
     def __repr__(self) -> str:
@@ -76,10 +79,6 @@ class Uses:
     def act(self, workspace_id: str) -> None:
         """A person opened a page there, or changed something."""
         self._ledger.note(workspace_id, Use.REQUEST)
-
-    def poll(self, workspace_id: str) -> None:
-        """A page or a program asked for something, which only many of in a minute tell from polling."""
-        self._polls[workspace_id] = self._polls.get(workspace_id, 0) + 1
 
     def find_pulse(self, workspace_id: str) -> Pulse:
         """That of a workspace, for all its tunnels: an editor answers on one what it was told on another."""
@@ -116,7 +115,7 @@ class Uses:
             self._polled = now
 
     def _judge_polls(self, minutes: float) -> None:
-        polls, self._polls = self._polls, {}
+        polls, self.polls = self.polls, defaultdict(int)
         for workspace_id, count in polls.items():
             if count > self._settings.polls_per_minute * minutes:
                 self._ledger.note(workspace_id, Use.REQUEST)

@@ -210,7 +210,7 @@ def test_a_page_that_polls_is_no_use() -> None:
     played = scene(polls_per_minute=60)
     for _ in range(600):
         for _ in range(59):
-            played.uses.poll("993")
+            played.uses.polls["993"] += 1
         played.pass_time(60)
 
     assert played.use is None
@@ -219,7 +219,7 @@ def test_a_page_that_polls_is_no_use() -> None:
 def test_many_requests_in_a_minute_are_use() -> None:
     played = scene(polls_per_minute=60)
     for _ in range(61):
-        played.uses.poll("993")
+        played.uses.polls["993"] += 1
     played.pass_time(60)
 
     assert played.use is Use.REQUEST
