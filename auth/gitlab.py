@@ -92,7 +92,7 @@ class GitLabClient(GitLab):
         asked = {"id": f"{_WORKSPACE_GID}{workspace_id}", "desiredState": desired}
         told = await self._ask(token, _UPDATE, {"input": asked})
         if told.get("errors"):
-            if await self._may_only_read(token):
+            if await self.may_only_read(token):
                 raise ScopeMissing("the token has read_api and not api")
             return (_first_message(told["errors"]),)
         data = told.get("data")
@@ -121,7 +121,7 @@ class GitLabClient(GitLab):
             raise TokenRefused("graphql answered 403: the user may not use the API")
         return _expect_ok(reply)
 
-    async def _may_only_read(self, token: SecretStr) -> bool:
+    async def may_only_read(self, token: SecretStr) -> bool:
         """Whether GitLab refused a change for want of the scope api, which GraphQL says in no other words than that
         there is nothing to be changed. Personal tokens tell their scopes here, OAuth tokens there."""
         base = self.calls.base

@@ -80,12 +80,20 @@ async def look_at_redirect(site: Site) -> Finding:
 
 async def look_at_service_token(site: Site) -> Finding:
     """Whether GitLab takes it for the question that it is there for."""
-    token = site.settings.auth.service_token
+    token, idle = site.settings.auth.service_token, site.settings.idle
+    stops = bool(idle.timeout or idle.maximum or idle.rules)
     if not token.get_secret_value():
-        return unknown("auth.service_token is not set: whose a workspace is, the gateway learns from sign-ins")
+        without = "; workspaces that nobody uses are stopped only while their owner is signed in" if stops else ""
+        return unknown(
+            f"auth.service_token is not set: whose a workspace is, the gateway learns from sign-ins{without}"
+        )
     async with _asking(site) as (calls, _):
+        gitlab = GitLabClient(calls)
         try:
-            await GitLabClient(calls).find_workspaces(token)
+            await gitlab.find_workspaces(token)
+            if stops and await gitlab.may_only_read(token):
+                told = "auth.service_token may read and not stop workspaces that nobody uses"
+                return fault(told, "make a new one with the scope api, or set no idle time-outs")
         except GitLabFault as exc:
             return fault(f"auth.service_token: {exc.operator}", "make a new one with the scope read_api")
     return ok("GitLab takes auth.service_token")

@@ -189,3 +189,15 @@ async def test_http_workers_answer_what_they_were_asked_before_they_end(with_htt
 
     assert [(status, text) for status, _, text in answers] == [(200, "late")] * 6
     assert process.returncode == 0
+
+
+async def test_what_all_workers_saw_used_is_one_report(with_http: Setup) -> None:
+    """Each workspace once, whichever worker its visitors came to."""
+    async with with_http.serve():
+        told: list[dict[str, Any]] = []
+        async with asyncio.timeout(20):
+            while not told:
+                _, _, text = await with_http.get(f"http://127.0.0.1:{with_http.ports.admin}/activity")
+                told = json.loads(text)["workspaces"]
+
+    assert [each["workspace"] for each in told] == [entry["name"] for entry in with_http.routes["workspaces"]]

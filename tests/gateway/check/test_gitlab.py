@@ -190,3 +190,17 @@ async def served(authority: trustme.CA) -> AsyncIterator[StandInGitLab]:
     gitlab = StandInGitLab(GitLabState(), hostname="localhost")
     async with gitlab.serve(tls=context):
         yield gitlab
+
+
+@pytest.mark.parametrize(("scope", "status"), [("read_api", Status.FAULT), ("api", Status.OK)])
+async def test_a_service_token_that_is_to_stop_workspaces_must_be_able_to(
+    looked: Looked, scope: str, status: Status
+) -> None:
+    """Without time-outs, reading is all it is for."""
+    user = looked.world.state.add_user("root", admin=True)
+    looked.change(auth={"service_token": SecretStr(looked.world.state.add_token(user, scopes=(scope,)))})
+    without = await look_at_service_token(looked.site)
+    looked.change(idle={"timeout": 3600})
+    stopping = await look_at_service_token(looked.site)
+
+    assert (without.status, stopping.status) == (Status.OK, status)
