@@ -8,15 +8,14 @@ Both are made of random numbers and of what tracing systems say to each other: n
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Section 3.2.2: lower case; a later version may go on after a dash, version 00 may not, and ff is none.
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED = 0x01
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(NamedTuple):  # made for every request of a traced ingress, in a quarter of a dataclass' time
     """A place in a trace, and the word whether that is recorded."""
 
     trace_id: str

@@ -4,7 +4,7 @@ A trace that a client says it belongs to is told on to the workspace. Whether we
 that is a trusted proxy: anybody else could have every request recorded.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead
@@ -15,8 +15,7 @@ from gateway.trace_context import TraceContext, read_trace_context
 _PATH_MAX = 1024  # characters, as in the log
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTrace:
+class RequestTrace(NamedTuple):
     """What the workspace is told of the trace, and our own span in it, if we record one."""
 
     context: TraceContext

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.vocabulary import FIELDS
 from tests.e2e.conftest import Setup
 from tests.gateway.conftest import run_command
 from tests.promtool import promtool
@@ -91,6 +92,23 @@ async def test_a_killed_worker_is_replaced_and_nobody_is_turned_away(ssh_only: S
         assert await metric(ssh_only, "worker_deaths_total") == 1
         for writer in writers:
             writer.close()
+
+
+async def test_every_line_of_their_common_log_is_whole(ssh_only: Setup) -> None:
+    """Of the workers and their parent, which all write to one pipe."""
+    ssh_only.settings["log_level"] = "debug"
+    clients = 100
+    async with ssh_only.serve() as process:
+        for _ in range(clients):
+            (await connect(ssh_only)).close()
+        process.terminate()
+        async with asyncio.timeout(40):
+            output, _ = await process.communicate()
+
+    told = [json.loads(line) for line in output.splitlines()]
+    assert [line["event"] for line in told].count("ssh.closed") == clients
+    assert [line["event"] for line in told].count("gateway.closed") == 3
+    assert all(line.keys() <= FIELDS.keys() for line in told)
 
 
 async def test_sigterm_drains_all_of_them(ssh_only: Setup) -> None:
