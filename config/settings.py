@@ -118,6 +118,9 @@ class HttpSettings(Section):
     `trusted_proxies` by nothing: behind an ingress this limit is the ingress's matter."""
     max_connections_per_workspace: Annotated[int, Field(ge=0)] = 2000
     """Towards it: a workspace that everybody looks at, or that holds on to its visitors, leaves room for the others."""
+    wake: Literal["ask", "auto"] = "ask"
+    """What the owner of a stopped workspace meets who opens it: a button that starts it, or with `auto` its start, if
+    they opened it by hand. A button costs a click, and no look at an old tab costs a running workspace."""
     drain_grace: Seconds = 30
     """For open requests and tunnels after SIGTERM; Kubernetes' default grace is as long."""
 

@@ -66,6 +66,8 @@ class WorkspaceView:
     """A block for ~/.ssh/config."""
     idle: str = ""
     """For how long nobody used it and what follows; empty where nothing does."""
+    ports_wake: bool = False
+    """Whether it starts when one of its ports is opened, where it is stopped."""
 
 
 def message_page(

@@ -169,8 +169,9 @@ class GitLabState:
         url: str = "",
         actual_state: str = "Running",
         desired_state: str = "",
+        desired_for: float = 0,
     ) -> GitLabWorkspace:
-        """A workspace of `owner`, who owns its project unless one is given."""
+        """A workspace of `owner`, who owns its project unless one is given, in its desired state for some seconds."""
         project = project or self.add_project(f"{owner.username}/{name}", {owner: OWNER})
         agent = agent or self.add_agent("agent", self.add_project(f"agents/{name}"))
         now = self.clock()
@@ -186,7 +187,7 @@ class GitLabState:
             actual_state=actual_state,
             created=now,
             updated=now,
-            desired_state_updated=now,
+            desired_state_updated=now - desired_for,
             responded=now,
         )
         self.workspaces[workspace.id] = workspace

@@ -139,7 +139,7 @@ async def _start_workspaces(
         workspace = state.add_workspace(owner, name)
         ports = (servers.editor_port, servers.site_port, sshd.port)
         entries.append(_entry(name, workspace.id, "running", ports, site="public" if owner is ada else "private"))
-    stopped = state.add_workspace(ada, STOPPED, actual_state="Stopped")
+    stopped = state.add_workspace(ada, STOPPED, actual_state="Stopped", desired_for=3600)
     closed = free_ports()
     entries.append(_entry(STOPPED, stopped.id, "stopped", (closed.http, closed.admin, closed.ssh), site="private"))
     return entries, kind

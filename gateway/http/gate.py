@@ -84,7 +84,13 @@ class Gate:
         self._interstitial = Interstitial(settings.visibility, self._entrance, cookies)
         self._siblings = SiblingPorts(self._rights, self._entrance, self._origins, self._interstitial)
         self.start_pages = StartPages(
-            self._rights, self._entrance, self._origins, waker, partial(mandate_of_session, login, sessions)
+            self._rights,
+            self._entrance,
+            self._origins,
+            waker,
+            mandate_of=partial(mandate_of_session, login, sessions),
+            settings=settings.http,
+            clock=clock,
         )
         self._ending = idle.ending
         self.keep_pages = KeepPages(self._rights, self._entrance, self._origins, table, idle)
@@ -101,6 +107,7 @@ class Gate:
         """Decide by these settings from now on, about open streams too."""
         self._interstitial.adopt(settings.visibility)
         self._origins.adopt(settings.origins)
+        self.start_pages.adopt(settings.http)
         self._recall.forget()
         self.streams.stir()
 

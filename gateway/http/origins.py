@@ -62,6 +62,22 @@ def is_navigation(head: RequestHead) -> bool:
     return mode == b"navigate" if mode else b"text/html" in head.get(b"accept")
 
 
+def is_opened_by_hand(head: RequestHead) -> bool:
+    """Whether a person has just done something to open this page, by the browser's own word, which no page can write.
+
+    Sec-Fetch-User stands at navigations that follow a click, a key or an address (Fetch Metadata, section 2.4): not at
+    those of a page that loads itself anew, of a tab that a browser restores, of a script or a worker. Sec-Purpose and
+    its predecessors stand at what is fetched before anybody asks for it.
+    """
+    return (
+        is_navigation(head)
+        and head.get(b"sec-fetch-user") == b"?1"
+        and head.get(b"sec-fetch-mode") == b"navigate"
+        and head.get(b"sec-fetch-dest") == b"document"
+        and not any(head.get(name) for name in (b"sec-purpose", b"purpose", b"x-moz"))
+    )
+
+
 def _port(authority: str, scheme: str) -> int:
     match = _PORT.search(authority)
     return int(match[1]) if match else _DEFAULT_PORTS.get(scheme, 0)

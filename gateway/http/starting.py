@@ -1,18 +1,21 @@
 """Lets the owner of a stopped workspace start it where they stand, and brings them to the address they wanted.
 
-    the stopped page      has a button for whoever is in as the owner
+    the stopped page      has a button for whoever is in as the owner; with `http.wake: auto` it needs no press by who
+                          opened the page by hand, unless somebody has only just stopped the workspace
     POST …/start?to=      asks GitLab to run it
     GET  …/starting?to=   asks GitLab again and again how far it is, without a script, then leads to the address
 
 The address is sealed for this browser; another page of the same origin could at most start what is stopped.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from auth.mandates import Mandate
 from auth.model import Denied, Grant, Unavailable, User, Visibility, WorkspaceRecord
 from auth.wishes import COMING, NotTold, Told
+from config.settings import HttpSettings
 from gateway.answers import (
     CROSS_SITE,
     GITLAB_UNAVAILABLE,
@@ -26,7 +29,7 @@ from gateway.answers import (
 from gateway.http.decision import Ask, Decision, Forward, Outcome, Redirect, Reply
 from gateway.http.entrance import RESERVED, Entrance
 from gateway.http.headers import RequestHead
-from gateway.http.origins import CrossSiteRule, is_navigation
+from gateway.http.origins import CrossSiteRule, is_navigation, is_opened_by_hand
 from gateway.http.rights import Rights
 from gateway.pages import Link
 from gateway.waking import Waker, Way
@@ -35,6 +38,9 @@ from routing.model import Route, WorkspaceState
 START = RESERVED + b"start"
 FOLLOW = RESERVED + b"starting"
 _REACHABLE = (WorkspaceState.RUNNING, WorkspaceState.UNKNOWN)
+_REST = 60
+"""Seconds for which a workspace that somebody stopped is started by the button alone. GitLab keeps the time, so that it
+counts for all replicas: whatever reloads by itself, in any browser, starts nothing again that was stopped under it."""
 _YOURS = "It is yours, so you can start it here. That may take some minutes."
 
 
@@ -47,24 +53,52 @@ class StartPages:
         entrance: Entrance,
         origins: CrossSiteRule,
         waker: Waker,
+        *,
         mandate_of: Callable[[str], Mandate],
+        settings: HttpSettings,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`mandate_of` a session, by its reference."""
+        self.adopt(settings)
+        self._clock = clock
         self._rights = rights
         self._entrance = entrance
         self._origins = origins
         self._waker = waker
         self._mandate_of = mandate_of
 
-    def offer(self, head: RequestHead, forward: Forward) -> Reply:
-        """The page of a stopped workspace; with the button for its owner."""
-        grant = forward.grant
+    def adopt(self, settings: HttpSettings) -> None:
+        """Start workspaces as these settings say from now on."""
+        self._is_auto = settings.wake == "auto"
+
+    def offer(self, head: RequestHead, forward: Forward) -> Decision:
+        """The page of a stopped workspace; for its owner with the button, or already with what follows the start."""
+        grant, route = forward.grant, forward.route
         is_owner = grant is not None and grant.visibility is Visibility.PRIVATE and forward.token is None
-        if not is_owner or not is_navigation(head):
+        if grant is None or route is None or not is_owner or not is_navigation(head):
             return Reply(STOPPED)
+        if self._is_auto and is_opened_by_hand(head):
+            return Ask(lambda: self._wake(head, route, grant))
+        return self._offer_button(head)
+
+    def _offer_button(self, head: RequestHead) -> Reply:
         way, cookie = self._entrance.way_back(head)
         button = Link("Start the workspace", f"{START.decode()}?to={way}")
         return Reply(replace(STOPPED, text=_YOURS, submit=button), (cookie,))
+
+    async def _wake(self, head: RequestHead, route: Route, grant: Grant) -> Outcome:
+        owner, mandates = _owner(grant), (self._mandate_of(grant.session_ref),)
+        record = await self._waker.find_record(route.workspace, owner, mandates)
+        if not isinstance(record, WorkspaceRecord):
+            return self._offer_button(head)  # which says what is the matter once it is pressed
+        if record.goal != "Running":
+            if self._clock() - record.desired_since < _REST:
+                return self._offer_button(head)
+            outcome = await self._waker.start(route.workspace, owner, mandates, Way.NAVIGATION)
+            if not isinstance(outcome, Told):
+                return Reply(replace(_explain(outcome), refresh=None))
+        way, cookie = self._entrance.way_back(head)
+        return Redirect(f"{FOLLOW.decode()}?to={way}", (cookie,))
 
     def decide(self, head: RequestHead, route: Route | None) -> Decision:
         """A request to one of the two paths."""

@@ -69,6 +69,7 @@ def _workspace_view(
         ports,
         _ssh_command(workspace, settings),
         _ssh_config(workspace, settings),
+        ports_wake=settings.http.wake == "auto",
     )
 
 

@@ -25,6 +25,8 @@ from cryptography.x509 import load_pem_x509_certificate
 from playwright.async_api import BrowserContext, async_playwright
 
 from config.section import Section
+from config.settings import Settings
+from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.world import SITE_PORT, ZONE, OpenWorld, Ports, free_ports, open_world
 from gateway.log import open_log
 from tests.clock import RunningClock
@@ -56,10 +58,14 @@ class Demo:
         self.world.routes.write_text(yaml.safe_dump(told))
         self.world.gateway.reload_routes()
 
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Every line of the log with this name."""
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
     def requests(self, host: str) -> list[dict[str, Any]]:
         """What was asked of a host, as the log has it."""
-        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
-        return [line for line in lines if line["event"] == "http.request" and line["host"] == host]
+        return [line for line in self.logged("http.request") if line["host"] == host]
 
 
 @dataclass(frozen=True)
@@ -84,11 +90,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @asynccontextmanager
-async def open_demo(certificate: Certificate | None = None, **sections: Section) -> AsyncIterator[Demo]:
+async def open_demo(
+    certificate: Certificate | None = None,
+    adjust: Callable[[Settings, GitLabState], Settings] = lambda settings, _state: settings,
+    /,
+    **sections: Section,
+) -> AsyncIterator[Demo]:
     """The demo on free ports, over TLS with a certificate, with other settings where some are given."""
     log, clock = io.StringIO(), RunningClock()
     files = (certificate.chain, certificate.key) if certificate else None
-    async with open_world(free_ports(), open_log("debug", log), clock, sections, certificate=files) as world:
+    async with open_world(
+        free_ports(), open_log("debug", log), clock, sections, certificate=files, adjust=adjust
+    ) as world:
         yield Demo(world, log, clock)
     check_words(log)
 

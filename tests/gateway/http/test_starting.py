@@ -3,15 +3,19 @@
 import asyncio
 import html
 import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from config.settings import Settings
 from gateway.demo.browser import Browser, Page
 from gateway.demo.gitlab import Endpoint, Fault
 from gateway.demo.gitlab_model import GitLabWorkspace
+from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.world import EDITOR_PORT
-from tests.gateway.conftest import Live
+from tests.gateway.conftest import Live, open_live
 
 PATH = "/?folder=/projects/a%20b"
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
@@ -190,3 +194,181 @@ async def test_home_has_the_button_too(live: Live) -> None:
 
     assert (forged.status, page.next_url, unknown.status) == (403, f"{portal}/", 404)
     assert 'class="state starting"' in after.text
+
+
+BY_HAND = {
+    "Accept": "text/html",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Site": "none",
+    "Sec-Fetch-User": "?1",
+}
+
+
+def with_auto(settings: Settings, _state: GitLabState) -> Settings:
+    return settings.model_copy(update={"http": settings.http.model_copy(update={"wake": "auto"})})
+
+
+@pytest.fixture
+async def auto() -> AsyncIterator[Live]:
+    """The demo with `http.wake: auto`."""
+    async with open_live(with_auto) as opened:
+        yield opened
+
+
+async def enter_quietly(live: Live, browser: Browser) -> None:
+    """Ada, let in on that host as by a tab that is restored."""
+    await browser.visit(f"{live.world.visit.portal_url}/", "ada")
+    url: str | None = stopped_url(live)
+    while url is not None:
+        url = (await browser.fetch(url, headers={**BY_HAND, "Sec-Fetch-User": ""})).next_url
+    assert workspace_of(live).desired_state == "Stopped"
+
+
+async def open_page(live: Live, browser: Browser, **changes: str | None) -> Page:
+    """The stopped workspace, as a person opens it, but for these header fields."""
+    headers = {name: value for name, value in {**BY_HAND, **changes}.items() if value is not None}
+    return await browser.fetch(stopped_url(live), headers=headers)
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin", "same-site", "cross-site"])
+async def test_auto_starts_what_its_owner_opens_by_hand(auto: Live, site: str) -> None:
+    """An address typed, a link of the portal, of GitLab or of a chat; then the page follows."""
+    async with auto.person() as ada:
+        await enter_quietly(auto, ada)
+        page = await open_page(auto, ada, **{"Sec-Fetch-Site": site})
+        assert page.next_url is not None
+        following = await ada.navigate(page.next_url)
+
+    assert (page.status, following.status) == (303, 503)
+    assert following.headers["X-Workspaces-Gateway"] == "workspace_starting"
+    assert workspace_of(auto).desired_state == "Running"
+    (line,) = auto.logged("audit.workspace_started")
+    assert (line["way"], line["by"]) == ("navigation", "session")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Sec-Fetch-User": None},
+        {"Sec-Fetch-User": "?0"},
+        {"Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Mode": "same-origin"},
+        {"Sec-Fetch-Mode": None},
+        {"Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Dest": None},
+        {"Sec-Purpose": "prefetch"},
+        {"Sec-Purpose": "prefetch;prerender"},
+        {"Purpose": "prefetch"},
+        {"X-Moz": "prefetch"},
+        {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AQ=="},
+    ],
+    ids=lambda changes: " ".join(f"{name} {value}" for name, value in changes.items()),
+)
+async def test_auto_starts_nothing_that_no_person_has_just_asked_for(auto: Live, changes: dict[str, str]) -> None:
+    """Reloads, restored tabs, scripts, frames, workers, what is fetched ahead, WebSockets."""
+    async with auto.person() as ada:
+        await enter_quietly(auto, ada)
+        page = await open_page(auto, ada, **changes)
+
+    assert page.status in (403, 503)
+    assert workspace_of(auto).desired_state == "Stopped"
+
+
+@pytest.mark.parametrize("level", ["internal", "public"])
+async def test_auto_starts_nothing_for_anybody_else(auto: Live, level: str) -> None:
+    """Whom the port is open to, but not theirs."""
+
+    def open_it(entry: dict[str, Any]) -> None:
+        entry["ports"][1]["visibility"] = level
+
+    auto.declare(open_it, auto.world.visit.stopped)
+    url = auto.url("/", name=auto.world.visit.stopped)
+    async with auto.person() as grace:
+        if level == "internal":
+            await grace.visit(url, "grace")
+        else:
+            way_on = re.findall(r'href="([^"]+continue[^"]+)"', (await grace.fetch(url, headers=BY_HAND)).text)[0]
+            await grace.fetch(auto.url(html.unescape(way_on), name=auto.world.visit.stopped), headers=BY_HAND)
+        page = await grace.fetch(url, headers=BY_HAND)
+
+    assert (page.status, page.headers["X-Workspaces-Gateway"]) == (503, "workspace_stopped")
+    assert "<form" not in page.text
+    assert workspace_of(auto).desired_state == "Stopped"
+
+
+async def test_auto_does_not_start_at_once_what_was_just_stopped(auto: Live) -> None:
+    """Whatever a page that was open makes of it; a minute later somebody has come back."""
+    async with auto.person() as ada:
+        await enter_quietly(auto, ada)
+        stopped = replace(workspace_of(auto), desired_state_updated=auto.clock())
+        auto.state.workspaces[stopped.id] = stopped
+        page = await open_page(auto, ada)
+        assert (page.status, page.headers["X-Workspaces-Gateway"]) == (503, "workspace_stopped")
+        assert button(page)
+        auto.clock.ahead += 60
+        later = await open_page(auto, ada)
+
+    assert later.status == 303
+
+
+async def test_auto_does_not_start_again_what_fails(auto: Live) -> None:
+    """Reloads of the page that follows, and of the one it came from, ask GitLab for nothing."""
+    wishes: list[str] = []
+    async with auto.person() as ada:
+        await enter_quietly(auto, ada)
+        following = (await open_page(auto, ada)).next_url
+        assert following is not None
+        auto.state.set_actual_state(workspace_of(auto).id, "Failed")
+        auto.declare(lambda entry: entry.update(state="stopped"), auto.world.visit.stopped)
+        auto.state.subscribe(lambda _before, after: wishes.append(after.desired_state))
+        for _ in range(3):
+            assert (await open_page(auto, ada)).next_url is not None
+        failed = await ada.navigate(following)
+
+    assert (failed.status, failed.headers["X-Workspaces-Gateway"]) == (502, "workspace_not_started")
+    assert 'http-equiv="refresh"' not in failed.text
+    assert wishes == []
+
+
+async def test_auto_offers_the_button_where_gitlab_does_not_answer(auto: Live) -> None:
+    """A page that would only say that it is away helps nobody."""
+    async with auto.person() as ada:
+        await enter_quietly(auto, ada)
+        auto.world.gitlab.switches[Endpoint.GRAPHQL].fault = Fault.UNAVAILABLE
+        page = await open_page(auto, ada)
+
+    assert (page.status, page.headers["X-Workspaces-Gateway"]) == (503, "workspace_stopped")
+    assert button(page)
+
+
+async def test_auto_says_when_gitlab_refuses(auto: Live) -> None:
+    """Once, and without a page that tries again by itself."""
+    async with auto.person() as ada:
+        await enter_quietly(auto, ada)
+        auto.state.want_state(workspace_of(auto).id, "Terminated")
+        auto.declare(lambda entry: entry.update(state="stopped"), auto.world.visit.stopped)
+        auto.clock.ahead += 60
+        page = await open_page(auto, ada)
+
+    assert (page.status, page.headers["X-Workspaces-Gateway"]) == (502, "workspace_not_started")
+    assert 'http-equiv="refresh"' not in page.text
+
+
+async def test_the_button_is_the_default(live: Live) -> None:
+    """Nothing starts because somebody looks."""
+    async with live.person() as ada:
+        await ada.visit(stopped_url(live), "ada")
+        page = await open_page(live, ada)
+
+    assert (page.status, page.headers["X-Workspaces-Gateway"]) == (503, "workspace_stopped")
+    assert workspace_of(live).desired_state == "Stopped"
+
+
+async def test_home_says_that_a_port_starts_its_workspace(auto: Live, live: Live) -> None:
+    """Where it does."""
+    for world, is_said in ((auto, True), (live, False)):
+        home = f"{world.world.visit.portal_url}/"
+        async with world.person("ada", at=home) as ada:
+            assert ("Opening one of its ports starts it too." in (await ada.navigate(home)).text) is is_said
