@@ -101,9 +101,12 @@ class LineWriter:
     def _write_queue(self) -> None:
         with self._lock:
             lines, self._queue = self._queue, []
-        data, begin = "".join(lines).encode(), 0
+        data, begin = (
+            "".join(lines).encode("ascii", "replace"),
+            0,
+        )  # nothing may end the thread: not even what is no line
         while begin < len(data):
-            end = data.rfind(b"\n", begin, begin + LINE_MAX) + 1 or data.index(b"\n", begin) + 1
+            end = data.rfind(b"\n", begin, begin + LINE_MAX) + 1 or data.find(b"\n", begin) + 1 or len(data)
             is_written = self._write_whole(data[begin:end])
             with self._lock:
                 if not is_written:

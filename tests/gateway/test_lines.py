@@ -76,6 +76,22 @@ def test_every_line_arrives_in_order() -> None:
         assert lines.dropped == {FULL: 0, FAILED: 0}
 
 
+@pytest.mark.parametrize("odd", ["no end", "\ud800 and \u3042\n", "x" * 3 * LINE_MAX + "\n", ""])
+def test_what_is_no_line_ends_nothing(odd: str) -> None:
+    """It is written as well as it can be, and those that follow are there."""
+    with pipe(1 << 16) as (reader, writer):
+        drain = Drain(reader)
+        with LineWriter(writer) as lines:
+            for line in ("one\n", odd, "two\n"):
+                lines.write(line)
+        os.close(writer)
+        told = drain.lines()
+
+    assert told[0] == "one"
+    assert told[-1].endswith("two")
+    assert lines._queued == 0
+
+
 def test_a_reader_that_does_not_read_holds_nobody_up_and_hears_what_it_missed() -> None:
     """Nobody waits; what had no room is counted, and said as soon as somebody reads."""
     with pipe() as (reader, writer):
