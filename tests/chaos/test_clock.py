@@ -39,6 +39,8 @@ async def walled(setup: Setup, tmp_path: Path) -> AsyncIterator[tuple[Stage, Wal
         "FAKETIME_TIMESTAMP_FILE": str(tmp_path / "wall"),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # which makes each wait of a loop seconds longer
+        "NO_FAKE_STAT": "1",
     }
     async with open_stage(setup) as stage:
         yield stage, wall
