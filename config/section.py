@@ -12,6 +12,7 @@ Seconds = Annotated[
     float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)
 ]  # beyond a year somebody meant milliseconds
 SecondsOrNever = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False)]  # 0 is never
+IdleTimeout = Annotated[SecondsOrNever, AfterValidator(values.idle_timeout)]
 Level = Literal["private", "internal", "public"]
 Switch = Annotated[bool, BeforeValidator(values.switch)]
 BaseUrl = Annotated[str, AfterValidator(values.base_url)]

@@ -21,6 +21,7 @@ from config.section import (
     CommaList,
     HostKey,
     HostName,
+    IdleTimeout,
     Level,
     Namespace,
     Network,
@@ -280,7 +281,7 @@ class IdleRule(Section):
     agent_id: str | None = None
     namespace: str | None = None
     """A shell glob, such as `team-a-*`."""
-    timeout: SecondsOrNever
+    timeout: IdleTimeout
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
@@ -292,10 +293,10 @@ class IdleRule(Section):
 class IdleSettings(Section):
     """When a running workspace counts as unused, and how long it may be."""
 
-    timeout: SecondsOrNever = 0
+    timeout: IdleTimeout = 0
     """Without use until a workspace is stopped; 0 is never. The annotation `workspaces.gitlab.com/idle-timeout` of a
     workspace (`30m`, `2h`, or `0` for never) says otherwise for it."""
-    maximum: SecondsOrNever = 0
+    maximum: IdleTimeout = 0
     """The most that `timeout`, a rule or an annotation comes to: where it is set, never is this. 0 is no limit."""
     rules: tuple[IdleRule, ...] = ()
     """The first that matches counts instead of `timeout`. In a variable or a flag it is JSON."""

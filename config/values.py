@@ -16,6 +16,7 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.Parse
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, section 2.1
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")  # the latter is IPv6
+IDLE_TIMEOUT_MIN = 60  # s; below it a workspace would be stopped between two looks, or while its page still loads
 _NAME_MAX = 253  # characters of a host name, RFC 1035 section 2.3.4 less the root's
 _URL_FORM = "must be an http or https URL such as https://gitlab.example.com"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -136,6 +137,13 @@ def network(value: object) -> object:
     if wide.network_address != ip_network(value.split("/")[0]).network_address:
         raise ValueError(f"{value!r} has address bits beyond its prefix length; write {wide}")
     return wide
+
+
+def idle_timeout(value: float) -> float:
+    """Never, or so long that a page loads and a person reads what follows."""
+    if 0 < value < IDLE_TIMEOUT_MIN:
+        raise ValueError(f"must be 0 for never, or at least {IDLE_TIMEOUT_MIN}")
+    return value
 
 
 def url_path(value: str) -> str:

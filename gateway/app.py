@@ -315,7 +315,7 @@ class Gateway:
         return DoorTls(http.tls_certificate, http.tls_key)
 
     async def _report_activity(self) -> bytes:
-        return render_report(self.idle.watch.all_standings() if self.idle else ())
+        return await render_report(self.idle.watch.all_standings() if self.idle else ())
 
     async def _render_metrics(self) -> bytes:
         self.metrics.tasks.set(len(asyncio.all_tasks()))

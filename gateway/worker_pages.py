@@ -37,7 +37,7 @@ class WorkerPages:
 
     async def report_activity(self, ready: Ready) -> bytes:
         """Which workspace was used when, at whichever of them."""
-        return merge_reports(report for _, report in await self._ask_all(ready, "activity"))
+        return await merge_reports(report for _, report in await self._ask_all(ready, "activity"))
 
     async def report_slow(self, ready: Ready) -> bytes:
         """The slowest requests of all."""

@@ -143,6 +143,11 @@ class Tunnel:
         return self._client.typed_bytes
 
     @property
+    def runs(self) -> int:
+        """Nothing is ever run by one."""
+        return 0
+
+    @property
     def has_terminal(self) -> bool:
         """Never known of a WebSocket: whatever it carries, a page may send it by itself."""
         return False

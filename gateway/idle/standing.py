@@ -1,5 +1,6 @@
 """How a workspace stands: how long it was unused, and how far it is from its stop; and a report of them all. Pure."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from typing import TypedDict
 
 from gateway.idle.ledger import Use
 from routing.model import Workspace
+
+_BATCH = 1000  # workspaces in one turn of the loop: some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,17 @@ class _Entry(TypedDict):
     problem: str | None
 
 
-def render_report(standings: Iterable[tuple[Workspace, Standing]]) -> bytes:
-    """JSON for operators, the longest unused first."""
-    return _render(_entry(workspace, standing) for workspace, standing in standings)
+async def render_report(standings: Iterable[tuple[Workspace, Standing]]) -> bytes:
+    """JSON for operators, the longest unused first; others have their turn while it is made."""
+    entries = []
+    for workspace, standing in standings:
+        entries.append(_entry(workspace, standing))
+        if len(entries) % _BATCH == 0:
+            await asyncio.sleep(0)
+    return await _render(entries)
 
 
-def merge_reports(reports: Iterable[bytes]) -> bytes:
+async def merge_reports(reports: Iterable[bytes]) -> bytes:
     """What several workers report, as one: of each workspace, whoever saw it used last."""
     latest: dict[str, _Entry] = {}
     for report in reports:
@@ -55,12 +63,16 @@ def merge_reports(reports: Iterable[bytes]) -> bytes:
             known = latest.get(entry["id"])
             if known is None or entry["idle_seconds"] < known["idle_seconds"]:
                 latest[entry["id"]] = entry
-    return _render(latest.values())
+    return await _render(latest.values())
 
 
-def _render(entries: Iterable[_Entry]) -> bytes:
-    told = sorted(entries, key=lambda entry: (-entry["idle_seconds"], entry["workspace"]))
-    return json.dumps({"workspaces": told}, indent=1).encode() + b"\n"
+async def _render(entries: Iterable[_Entry]) -> bytes:
+    lines = []
+    for entry in sorted(entries, key=lambda entry: (-entry["idle_seconds"], entry["workspace"])):
+        lines.append(json.dumps(entry))
+        if len(lines) % _BATCH == 0:
+            await asyncio.sleep(0)
+    return ('{"workspaces": [\n' + ",\n".join(lines) + "\n]}\n").encode()
 
 
 def _entry(workspace: Workspace, standing: Standing) -> _Entry:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from config.settings import IdleRule, IdleSettings
+from config.values import IDLE_TIMEOUT_MIN
 from routing.model import Workspace
 
-TIMEOUT_MIN = 60  # s; below it a workspace would be stopped between two looks, or while its page still loads
 _DURATION = re.compile(r"(?:([0-9]{1,3})d)?(?:([0-9]{1,4})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?\Z")
 _UNITS = (86_400, 3600, 60, 1)
 _SHOWN = 32  # characters of what was not understood: enough to find it
@@ -52,8 +52,8 @@ def parse_duration(text: str) -> float:
     if not text or match is None:
         raise ValueError(f"{text[:_SHOWN]!r} is no duration such as 30m, 2h, 1h30m or 1d, nor 0 for never")
     seconds = sum(int(count or 0) * unit for count, unit in zip(match.groups(), _UNITS, strict=True))
-    if seconds < TIMEOUT_MIN:
-        raise ValueError(f"{text[:_SHOWN]!r} is shorter than {TIMEOUT_MIN} s; 0 is never")
+    if seconds < IDLE_TIMEOUT_MIN:
+        raise ValueError(f"{text[:_SHOWN]!r} is shorter than {IDLE_TIMEOUT_MIN} s; 0 is never")
     return float(seconds)
 
 

@@ -37,6 +37,10 @@ class Stream(Protocol):
         """By which the two were told apart."""
 
     @property
+    def runs(self) -> int:
+        """Programs that the client had run so far, each of which is use."""
+
+    @property
     def has_terminal(self) -> bool:
         """Whether its client is a terminal, which sends nothing by itself."""
 
@@ -50,6 +54,7 @@ class _Watched:
     looked: float
     quiet: float
     """Seconds in which answers could be told from other bytes, so far."""
+    runs: int = 0
     sent: int = 0
     typed: int = 0
     excess: float = 0.0
@@ -129,7 +134,8 @@ class Uses:
             return
         watched.looked = now
         # Where nothing can be told, a workspace that runs for nobody costs less than one that is taken from somebody.
-        if self._is_used(stream, watched, typed if is_told else sent, seconds):
+        has_run, watched.runs = stream.runs > watched.runs, stream.runs
+        if self._is_used(stream, watched, typed if is_told else sent, seconds) or has_run:
             watched.excess = 0
             self._ledger.note(watched.workspace_id, watched.use)
 

@@ -55,6 +55,7 @@ class IdleWatch:
         self._log = log
         self._remarked: set[tuple[str, str]] = set()
         self._is_shared = True
+        """Or nothing else was said yet, because it does not matter."""
         self._hurry = asyncio.Event()
         ledger.on_urgent = self._hurry.set
 
@@ -123,9 +124,9 @@ class IdleWatch:
             heard = await self._sharing.exchange(news, running.keys())
         except SharingUnavailable as exc:
             self._ledger.add_news(news)
-            if self._is_shared:
+            if self._is_shared and any(self._find_timeout(each).seconds for each in running.values()):
                 self._log.warning("idle.sharing_unavailable", reason=str(exc))
-            self._is_shared = False
+                self._is_shared = False
             return False
         self._is_shared = True
         for workspace_id in heard.used:

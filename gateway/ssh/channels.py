@@ -55,6 +55,8 @@ class Channels:
         self._shown = 0
         self.has_terminal = False
         """Whether the client asked for one."""
+        self.runs = 0
+        """Shells, commands and subsystems that the client asked for."""
 
     def __repr__(self) -> str:
         return f"Channels(open={self.open})"
@@ -120,6 +122,7 @@ class Channels:
         elif name == b"pty-req":
             self.has_terminal = True
         elif name in (b"exec", b"shell", b"subsystem"):
+            self.runs += 1
             self._note("audit.ssh_run", type=name.decode(), program=_program(name, packet))
         return payload
 

@@ -116,6 +116,11 @@ class Relay:
         return self._client.flow.data - self._answer_bytes
 
     @property
+    def runs(self) -> int:
+        """Shells, commands and subsystems that the client asked for so far."""
+        return self._channels.runs
+
+    @property
     def has_terminal(self) -> bool:
         """Whether the client asked for one; a terminal sends nothing by itself, unlike an editor."""
         return self._channels.has_terminal

@@ -138,3 +138,10 @@ def test_a_host_name_is_nothing_else(text: str) -> None:
     """It is printed into commands and files of ssh."""
     with pytest.raises(ValueError, match="must be a host name"):
         values.host_name(text)
+
+
+def test_a_time_without_use_is_never_or_at_least_a_minute() -> None:
+    """Somebody may have meant minutes."""
+    assert [values.idle_timeout(seconds) for seconds in (0, 60, 7200)] == [0, 60, 7200]
+    with pytest.raises(ValueError, match=r"^must be 0 for never, or at least 60$"):
+        values.idle_timeout(30)

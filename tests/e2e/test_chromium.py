@@ -3,6 +3,7 @@
 from playwright.async_api import BrowserContext, expect
 
 from gateway.demo.world import EDITOR_PORT, SITE_PORT
+from gateway.idle.ledger import Use
 from tests.e2e.conftest import Demo
 
 
@@ -82,3 +83,31 @@ async def test_the_portal_lists_my_workspaces_and_signs_me_out(demo: Demo, brows
     await page.get_by_role("button", name="Sign out", exact=True).click()
     await page.goto(visit.portal_url)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to the stand-in GitLab")
+
+
+async def test_a_page_that_somebody_opens_is_use_and_one_that_loads_itself_is_none(
+    demo: Demo, browser: BrowserContext
+) -> None:
+    """By what a real browser says of its requests."""
+    idle, visit = demo.world.gateway.idle, demo.world.visit
+    assert idle is not None
+    number = next(str(each.id) for each in demo.world.state.workspaces.values() if each.name == visit.running)
+    page = await browser.new_page()
+    await page.goto(visit.address(visit.running, EDITOR_PORT, "/"))
+    await page.get_by_role("button", name="ada").click()
+    await expect(page.locator("#status")).to_have_text("connected")
+    await page.goto(visit.address(visit.running, EDITOR_PORT, "/"))
+    opened = idle.ledger.get(number)
+    async with page.expect_navigation():
+        # Unlike `evaluate`, which acts as if somebody had clicked.
+        session = await browser.new_cdp_session(page)
+        await session.send("Runtime.evaluate", {"expression": "location.search = '?by-itself'"})
+    loaded = idle.ledger.get(number)
+    await page.reload()
+    reloaded = idle.ledger.get(number)
+
+    assert opened is not None
+    assert opened.use is Use.REQUEST
+    assert loaded == opened
+    assert reloaded is not None
+    assert reloaded.at > opened.at

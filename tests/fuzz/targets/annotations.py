@@ -15,7 +15,8 @@ import asyncssh
 from auth.model import Visibility
 from auth.visibility import effective_visibility
 from config.settings import IdleSettings, VisibilitySettings
-from gateway.idle.timeouts import TIMEOUT_MIN, find_timeout
+from config.values import IDLE_TIMEOUT_MIN
+from gateway.idle.timeouts import find_timeout
 from gateway.ssh.pod_keys import PodKeys
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Workspace, WorkspaceService
@@ -93,7 +94,7 @@ def check_levels(annotations: dict[str, str]) -> None:
 
 def check_timeout(workspace: Workspace) -> None:
     free = find_timeout(workspace, IdleSettings()).seconds
-    assert free == 0 or free >= TIMEOUT_MIN
+    assert free == 0 or free >= IDLE_TIMEOUT_MIN
     capped = find_timeout(workspace, IdleSettings(maximum=LONGEST)).seconds
     assert capped == min(free or LONGEST, LONGEST)
 

@@ -13,9 +13,9 @@ def workspace(number: str) -> Workspace:
     return Workspace(number, f"uid-{number}", f"apple-{number}", "ns", "1", WorkspaceState.RUNNING, None)
 
 
-def test_a_report_begins_with_what_was_unused_for_longest() -> None:
+async def test_a_report_begins_with_what_was_unused_for_longest() -> None:
     """And says what becomes of it."""
-    report = render_report(
+    report = await render_report(
         [
             (workspace("1"), Standing(idle=60.4, use=Use.SSH, timeout=0)),
             (workspace("2"), Standing(idle=600, use=Use.NOTHING, timeout=1800, problem="GitLab is away")),
@@ -46,14 +46,14 @@ def test_a_report_begins_with_what_was_unused_for_longest() -> None:
     ]
 
 
-def test_of_several_workers_whoever_saw_the_last_use_is_believed() -> None:
+async def test_of_several_workers_whoever_saw_the_last_use_is_believed() -> None:
     """Nothing that only one of them knows is lost."""
-    one = render_report(
+    one = await render_report(
         [(workspace("1"), Standing(60, Use.SSH, 0)), (workspace("2"), Standing(900, Use.NOTHING, 1800))]
     )
-    other = render_report([(workspace("2"), Standing(30, Use.REQUEST, 1800))])
+    other = await render_report([(workspace("2"), Standing(30, Use.REQUEST, 1800))])
 
-    merged = json.loads(merge_reports([one, other]))["workspaces"]
+    merged = json.loads(await merge_reports([one, other]))["workspaces"]
 
     assert [(each["id"], each["idle_seconds"], each["last_use"]) for each in merged] == [
         ("1", 60, "ssh"),

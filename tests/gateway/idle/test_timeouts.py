@@ -14,7 +14,7 @@ def workspace(annotation: str = "") -> Workspace:
 
 
 RULES = (
-    IdleRule(namespace="team-b-*", timeout=1),
+    IdleRule(namespace="team-b-*", timeout=60),
     IdleRule(agent_id="42", namespace="team-a-*", timeout=2 * HOUR),
     IdleRule(agent_id="42", timeout=3 * HOUR),
 )

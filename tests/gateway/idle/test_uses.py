@@ -21,6 +21,7 @@ class Carried:
     data_bytes: int = 0
     typed_bytes: int = 0
     has_terminal: bool = False
+    runs: int = 0
 
     def send(self, size: int) -> None:
         """The client sends so much of itself."""
@@ -189,6 +190,18 @@ def test_a_single_key_in_a_terminal_over_ssh_is_use() -> None:
     played.uses.open_ssh(stream, "993")
     played.pass_time(3600)
     stream.send(1)
+    played.pass_time(LOOK_SECONDS)
+
+    assert played.ledger.idle("993") == 0
+
+
+def test_a_command_over_a_shared_ssh_connection_is_use() -> None:
+    """Which nobody logs in for, and which may be sent nothing."""
+    played = scene()
+    stream = Carried(played.pulse)
+    played.uses.open_ssh(stream, "993")
+    played.pass_time(3600)
+    stream.runs += 1
     played.pass_time(LOOK_SECONDS)
 
     assert played.ledger.idle("993") == 0

@@ -51,10 +51,11 @@ async def test_a_login_is_use(bench: Bench) -> None:
         ((b"\x50" + String("keepalive@openssh.com") + Boolean(True),) * 20, 3600),  # noqa: FBT003 - as above
         ((REQUEST + String("keepalive@openssh.com") + Boolean(True),) * 20, 3600),  # noqa: FBT003 - as above
         ((b"\x60" + UInt32(0),), 3600),
+        ((REQUEST + String("exec") + Boolean(True) + String("make"),), 0),  # noqa: FBT003 - as above
     ],
-    ids=["a key", "extended data", "window adjusts", "keepalives", "keepalives of a channel", "an end of file"],
+    ids=["a key", "extended data", "window adjusts", "keepalives", "keepalives of a channel", "an end", "a command"],
 )
-async def test_of_a_terminal_data_is_use_and_nothing_else(
+async def test_of_a_terminal_data_and_commands_are_use_and_nothing_else(
     bench: Bench, cipher: str, packets: tuple[bytes, ...], idle: float
 ) -> None:
     bench.cipher = cipher
