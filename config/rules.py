@@ -40,6 +40,13 @@ def find_breaches(settings: Settings) -> Iterator[Breach]:
     yield from _files(settings)
 
 
+def find_unused(settings: Settings) -> tuple[str, ...]:
+    """Settings that say something and change nothing, because of another one."""
+    if settings.routing.file is None:
+        return ()
+    return tuple(path for path in ("kubeconfig", "watch_namespaces") if getattr(settings, path))
+
+
 def _sign_in(settings: Settings) -> Iterator[Breach]:
     auth = settings.auth
     required = {

@@ -46,8 +46,8 @@ _FAULTS = (
 """What an operator can mend; anything else is a bug and shows its traceback."""
 
 USAGE = """\
-usage: python -m gateway serve --config FILE [--SETTING VALUE ...]
-       python -m gateway check --config FILE [--workspace NAME] [--json] [--SETTING VALUE ...]
+usage: python -m gateway serve --config FILE [--secrets-dir FOLDER] [--SETTING VALUE ...]
+       python -m gateway check --config FILE [--secrets-dir FOLDER] [--workspace NAME] [--json] [--SETTING VALUE ...]
        python -m gateway top [--once] [--json] [--url URL]
        python -m gateway ports list | set WORKSPACE PORT private|internal|public
        python -m gateway ssh-config [WORKSPACE ...]
@@ -96,6 +96,7 @@ def _serve(argv: Sequence[str]) -> int:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that could be reloaded
         configuration = Configuration(Sources(argv))
         with log_to(sys.stdout, configuration.settings.log_level) as log:
+            configuration.say_unused(log)
             if configuration.settings.workers > 1:
                 return uvloop.run(Supervisor(configuration, log).run())
             with bind_listeners(configuration.settings) as listeners:

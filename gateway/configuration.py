@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from config.changes import find_changes, find_restarts
 from config.faults import Fault, SettingsError
 from config.load import Sources
+from config.rules import find_unused
 from config.settings import Settings
 from gateway.log import Log
 from gateway.material import MATERIAL_FAULTS
@@ -36,6 +37,11 @@ class Configuration:
         self._watch = FileWatch(*sources.paths)
         self._watch.mark()
         self.settings = sources.load()
+
+    def say_unused(self, log: Log) -> None:
+        """Have an operator know of what they set in vain."""
+        if unused := find_unused(self.settings):
+            log.warning("config.unused", settings=unused, because="routing.file is set")
 
     async def follow(self, take: Take, metrics: Metrics, log: Log) -> None:
         """Load it anew at SIGHUP and whenever its file or folder has changed, for ever."""
@@ -66,6 +72,7 @@ class Configuration:
         else:
             changed, self.settings = find_changes(self.settings, wanted), wanted
             log.info("config.reloaded", changed=changed)
+            self.say_unused(log)
             metrics.config_reloads.labels("taken up").value += 1
             metrics.config_successful.set(1)
             metrics.config_time.set_to_current_time()

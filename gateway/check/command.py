@@ -1,6 +1,6 @@
 """Runs the steps one after the other, says each as it comes, and makes an exit status of them.
 
-python -m gateway check --config FILE [--workspace NAME] [--json] [--SETTING VALUE ...]
+python -m gateway check --config FILE [--secrets-dir FOLDER] [--workspace NAME] [--json] [--SETTING VALUE ...]
 """
 
 import argparse
@@ -24,7 +24,7 @@ STEP_SECONDS = 30  # the slowest asks GitLab twice, and each question has auth.t
 _WIDTH = 25  # of a step's name
 
 USAGE = """\
-python -m gateway check --config FILE [--workspace NAME] [--json] [--SETTING VALUE ...]
+python -m gateway check --config FILE [--secrets-dir FOLDER] [--workspace NAME] [--json] [--SETTING VALUE ...]
 
 Looks whether a gateway with these settings works, and says what to do about what does not: GitLab, the OAuth
 application, where routes come from, names, certificates, the doors as people reach them, the host key, and the ports of

@@ -27,7 +27,10 @@ class Outbox:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for outlet in waiting:
-            outlet.flush()
+            try:
+                outlet.flush()
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the others of this turn are to go out
+                asyncio.get_running_loop().call_exception_handler({"message": f"{outlet!r}", "exception": exc})
 
 
 class Outlet:

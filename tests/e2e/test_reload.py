@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import CLIENT_SECRET, SIGNING_KEY, Setup
+from tests.e2e.conftest import CLIENT_SECRET, SIGNING_KEY, Setup, running
 from tests.e2e.test_workers import read_event, workers_of
 
 HOST = "3000-apple-bear-blue.workspaces.localhost"
@@ -210,3 +210,13 @@ async def test_sighup_to_the_whole_group_is_for_the_parent(two_workers: Setup) -
 
         assert workers_of(process) == children
         assert await greetings(two_workers) == {True}
+
+
+async def test_settings_that_change_nothing_are_named(setup: Setup) -> None:
+    """A route file makes those of a cluster idle; a variable such as KUBECONFIG is no reason not to start."""
+    setup.settings["watch_namespaces"] = ["team-a"]
+    setup.environ["KUBECONFIG"] = "/nowhere"
+    async with running(*setup.write(), environ=setup.environ) as process:
+        unused = await read_event(process, "config.unused")
+
+    assert unused["settings"] == ["kubeconfig", "watch_namespaces"]

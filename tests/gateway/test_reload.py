@@ -4,6 +4,8 @@ import asyncio
 import gc
 import secrets
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from operator import attrgetter
 from pathlib import Path
@@ -152,6 +154,67 @@ async def test_a_policy_that_closes_ends_whom_it_must_and_nobody_else(live: Live
     assert (refused.status, again.status) == (401, 200)
 
 
+async def test_nobody_who_is_in_notices_ten_reloads(live: Live) -> None:
+    """A WebSocket, an upload, an event stream and an SSH session go on, whatever is changed and changed back."""
+    settings, site = live.world.settings, live.url("/")
+    uploaded = asyncio.Queue[bytes]()
+
+    async def body() -> AsyncIterator[bytes]:
+        while (piece := await uploaded.get()) != b"":
+            yield piece
+
+    async with (
+        live.person("ada", at=live.url("/", port=EDITOR_PORT)) as ada,
+        ada.open_socket(live.url("/ws", port=EDITOR_PORT)) as socket,
+        events(ada, live.url("/events?interval=0.1")) as stream,
+        open_terminal(live) as terminal,
+        asyncio.TaskGroup() as group,
+    ):
+        url = site.removesuffix("/") + "/upload"
+        upload = group.create_task(ada.session.post(url, data=body(), headers=ada.cookie_header(url)))
+        for number in range(10):
+            adopt(
+                live,
+                auth__signing_key=SecretStr(f"{number}" * 32),
+                auth__previous_signing_keys=(settings.auth.signing_key,),
+                auth__client_secret=SecretStr(f"secret {number}"),
+                http__max_connections=number + 100,
+                http__trusted_proxies=(ip_network(f"192.0.2.{number}/32"),),
+                ssh__host_key=new_host_key(),
+                ssh__max_connections=1,
+                visibility__rules=(VisibilityRule(namespace=f"team-{number}", max="private"),),
+            )
+            uploaded.put_nowait(b"x" * 1000)
+            await socket.send_str(f"{number}")
+            assert await socket.receive_str(timeout=5) == f"{number}"
+            assert await stream.is_open()
+            terminal.stdin.write(f"{number}\n")
+            assert await terminal.stdout.readline() == f"{number}\n"
+        uploaded.put_nowait(b"")
+        async with await upload as response:
+            taken = await response.json()
+
+    assert taken["bytes"] == 10_000
+
+
+@asynccontextmanager
+async def open_terminal(live: Live) -> AsyncIterator["asyncssh.SSHClientProcess[str]"]:
+    """An SSH session of ada's that says what it is told."""
+    async with (
+        asyncssh.connect(
+            *(LOOPBACK, live.world.visit.ssh_port),
+            username=live.world.visit.running,
+            password=live.token("ada"),
+            known_hosts=None,
+            client_keys=None,
+            config=None,
+            agent_path=None,
+        ) as client,
+        client.create_process("cat") as process,
+    ):
+        yield process
+
+
 async def test_the_interstitial_can_be_switched_while_it_runs(live: Live) -> None:
     """Off, and on again."""
     adopt(live, visibility__interstitial=False)
@@ -295,7 +358,6 @@ async def test_a_password_of_redis_is_used_for_the_next_connection() -> None:
 async def test_new_clients_of_ssh_meet_the_new_host_key(live: Live) -> None:
     """Those who are in go on, keys of the connection included."""
     key = new_host_key()
-    name = live.world.visit.running
 
     async def seen() -> str:
         found = await asyncssh.get_server_host_key(LOOPBACK, live.world.visit.ssh_port)
@@ -303,21 +365,14 @@ async def test_new_clients_of_ssh_meet_the_new_host_key(live: Live) -> None:
         return found.get_fingerprint()
 
     before = await seen()
-    async with asyncssh.connect(
-        LOOPBACK,
-        live.world.visit.ssh_port,
-        username=name,
-        password=live.token("ada"),
-        known_hosts=None,
-        client_keys=None,
-        config=None,
-    ) as open_one:
+    async with open_terminal(live) as open_one:
         adopt(live, ssh__host_key=key)
         after = await seen()
-        answer = await open_one.run("echo still here")
+        open_one.stdin.write("still here\n")
+        answer = await open_one.stdout.readline()
 
     assert after == asyncssh.import_private_key(key.get_secret_value()).get_fingerprint() != before
-    assert "still here" in str(answer.stdout)
+    assert answer == "still here\n"
 
 
 async def test_a_service_token_is_asked_with_from_now_on(live: Live) -> None:

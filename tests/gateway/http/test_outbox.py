@@ -99,3 +99,24 @@ async def test_an_outlet_is_not_flushed_while_its_peer_reads_nothing(ends: Ends)
     ends.outlet.flush()
 
     assert not ends.outlet.is_flushed
+
+
+async def test_one_that_cannot_write_keeps_nobody_else_from_it(ends: Ends) -> None:
+    """What went wrong is told, and the others of the same turn go out."""
+
+    class Broken:
+        def is_closing(self) -> bool:
+            return False
+
+        def write(self, _data: bytes) -> None:
+            raise RuntimeError("no")
+
+    outbox, told = Outbox(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    broken, sound = Outlet(outbox, Broken()), Outlet(outbox, ends.transport)  # type: ignore[arg-type]  # it is a stand-in
+    broken.write(b"lost")
+    sound.write(b"said")
+    said = await ends.peer.readexactly(4)
+
+    assert said == b"said"
+    assert [type(each) for each in told] == [RuntimeError]
