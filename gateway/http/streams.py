@@ -87,7 +87,10 @@ class Streams:
                 due = clock() + ROUND_SECONDS
 
     async def recheck(self) -> None:
-        """One round: each visitor of each host once who holds a grant that is due."""
+        """One round: each visitor of each host once, of those whose grant is due or whom a token let in.
+
+        An answer about a token is remembered for a minute, which is sooner than a grant is due.
+        """
         visits: dict[_Visitor, list[Stream]] = {}
         due: set[_Visitor] = set()
         now = self._clock()
@@ -95,7 +98,7 @@ class Streams:
             if forward.grant and forward.route:
                 visitor = (forward.grant.session_ref, forward.route.host)
                 visits.setdefault(visitor, []).append(stream)
-                if forward.grant.is_due(now):
+                if forward.token or forward.grant.is_due(now) or not forward.grant.holds(now):
                     due.add(visitor)
         left = iter(due)
 

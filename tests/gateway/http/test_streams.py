@@ -165,6 +165,20 @@ async def test_a_session_that_is_too_old_takes_its_streams_along(live: Live) -> 
         assert await find_close_code(mine) == 1008
 
 
+async def test_a_clock_that_was_set_back_keeps_nobody_in(live: Live) -> None:
+    """A grant that begins only in an hour's time is not one that is due in an hour and five minutes."""
+    async with live.person("ada", at=live.url("/", port=EDITOR_PORT)) as ada, editor(live, ada) as mine:
+        ada_user = live.state.get_user("ada")
+        assert ada_user
+        live.state.block(ada_user)
+        live.clock.ahead -= 3600
+        await live.streams.recheck()
+        live.clock.ahead += RECHECK_INTERVAL
+        await live.streams.recheck()
+
+        assert await find_close_code(mine) == 1008
+
+
 async def test_a_blocked_user_is_out_within_five_minutes(live: Live) -> None:
     """The open editor ends, and what is asked after it is refused though its grant is young."""
     async with live.person("ada", at=live.url("/", port=EDITOR_PORT)) as ada, editor(live, ada) as mine:
