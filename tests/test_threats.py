@@ -39,6 +39,7 @@ THREATS = {
         f"{HTTP}/test_exhaustion.py::test_slow_heads_beside_each_other_hinder_nobody",
         f"{HTTP}/test_exhaustion.py::test_a_noisy_neighbour_leaves_the_others_their_turn",
         "e2e/test_slow_clients.py::test_thousands_of_idle_clients_cost_little_and_hinder_nobody",
+        "slow clients, floods and idle crowds",
         "e2e/test_serve.py::test_probes_are_answered_when_clients_have_taken_every_descriptor_they_may",
     ),
     "say what two readers understand differently": (
@@ -74,6 +75,13 @@ THREATS = {
         "one user's bytes with another",
         "a second user name while the first is checked",
         f"{HTTP}/test_visibility_matrix.py::test_everybody_reaches_exactly_what_they_may",
+    ),
+    "start or stop a workspace that is not theirs": (
+        f"{HTTP}/test_starting.py::test_only_the_owner_has_the_button",
+        f"{HTTP}/test_starting.py::test_another_site_starts_nothing",
+        f"{HTTP}/test_starting.py::test_auto_starts_what_its_owner_opens_by_hand",
+        "gateway/idle/test_stops.py::test_a_sign_in_of_somebody_else_stops_nothing",
+        "gateway/idle/test_stops.py::test_another_name_than_gitlabs_stops_nothing",
     ),
     "claim a host, name or address of others": (
         "one name in two namespaces",
@@ -148,6 +156,8 @@ THREATS = {
         "a right that was lost",
         f"{HTTP}/test_token_gate.py::test_a_revoked_token_ends_the_programs_streams",
         f"{HTTP}/test_streams.py::test_a_blocked_user_is_out_within_five_minutes",
+        f"{HTTP}/test_streams.py::test_a_clock_that_was_set_back_keeps_nobody_in",
+        "the clock is set",
     ),
     "read or change SSH on its way": (
         "Terrapin",
@@ -164,6 +174,11 @@ THREATS = {
     ),
     "let somebody in, or throw all out": (
         "GitLab is slow, away, broken, endless or redirecting",
+        "one person makes GitLab fail for the others, or shuts them out by using up their own rate",
+        "chaos/test_gitlab_away.py::test_without_gitlab_whoever_is_in_goes_on_and_nobody_else_gets_in",
+        "chaos/test_gitlab_away.py::test_a_gitlab_with_a_wrong_certificate_is_told_nothing_and_believed_nothing",
+        "chaos/test_redis_away.py::test_without_redis_whoever_is_in_goes_on_and_nobody_signs_in",
+        "chaos/test_ten_thousand.py::test_renewals",
         "a GitLab that is down or talks nonsense",
         "an answer of GitLab to nobody",
         "an id_token is forged",
@@ -176,6 +191,7 @@ THREATS = {
         "config/test_secrets.py::test_file_is_never_quoted",
         "config/test_secrets.py::test_settings_show_no_secret",
         "config/test_any_input.py::test_any_tree_is_judged",
+        "e2e/test_reload.py::test_a_configuration_with_a_fault_is_refused_as_a_whole",
         FUZZ,
     ),
     "open the editor or sshd to others": (
