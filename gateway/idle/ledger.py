@@ -60,8 +60,9 @@ class Ledger:
         self._last.setdefault(workspace_id, LastUse(self.now() - idle, Use.NOTHING))
 
     def restart(self, workspace_id: str) -> None:
-        """Count from now on, although nobody used it."""
+        """Count from now on, although nobody used it; the others are told, as they would count on from before."""
         self._last[workspace_id] = LastUse(self.now(), Use.NOTHING)
+        self._news.add(workspace_id)
 
     def keep_only(self, workspace_ids: Iterable[str]) -> None:
         """Forget all others: they are gone, or do not run."""

@@ -174,7 +174,10 @@ class Stops:
     def _put_off(self, workspace: Workspace, outcome: Outcome) -> None:
         result, problem, least = _explain(outcome)
         before = self._failed.get(workspace.id)
-        delay = max(min(before.delay * 2 if before else RETRY_SECONDS, RETRY_MAX), least)
+        delay = RETRY_SECONDS
+        if before is not None and outcome != NOBODY:  # who signs in is noticed without asking anybody
+            delay = min(before.delay * 2, RETRY_MAX)
+        delay = max(delay, least)
         self._failed[workspace.id] = _Failed(self._ledger.now() + delay, delay, problem)
         self._metrics.idle_stops.labels(result).inc()
         if before is None or before.problem != problem:

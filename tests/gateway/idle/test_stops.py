@@ -415,6 +415,34 @@ async def test_only_one_of_two_gateways_acts(world: World, redis: RedisServer) -
     assert one.count("stopped") + other.count("stopped") == 1
 
 
+async def test_a_workspace_that_one_gateway_stopped_begins_anew_at_the_other(world: World, redis: RedisServer) -> None:
+    """Where its state is unknown, nobody could see that it stopped: started again, it has its whole time."""
+    world.table.workspaces = (replace(APPLE, state=WorkspaceState.UNKNOWN),)
+    one, other = await open_pair(world, redis)
+    await world.pass_time(TIMEOUT + GRACE_SECONDS, one)
+    await one.look()
+    await other.look()
+
+    assert world.wished == ["Stopped"]
+    assert [one.ledger.idle("993"), other.ledger.idle("993")] == [0, 0]
+
+
+async def test_an_owner_who_signs_in_is_noticed_soon(world: World) -> None:
+    """However long nobody could stop it."""
+    watcher = await world.open(token=False)
+    for _ in range(20):
+        await world.pass_time(TIMEOUT, watcher)
+    token = SecretStr(world.state.add_token(world.jo))
+
+    async def find_token() -> SecretStr:
+        return token
+
+    world.owners.learn("993", find_token)
+    await world.pass_time(RETRY_SECONDS, watcher)
+
+    assert world.wished == ["Stopped"]
+
+
 async def test_what_one_gateway_sees_counts_at_the_other(world: World, redis: RedisServer) -> None:
     """From when it is heard, whatever the clocks of both say."""
     one, other = await open_pair(world, redis)
