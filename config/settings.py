@@ -61,7 +61,7 @@ class AuthSettings(Section):
     service_token: SecretStr = SecretStr("")
     """A GitLab token with the scope read_api of somebody who may read every workspace, such as an administrator. By it
     the gateway learns whose a workspace is, whose SSH keys may open it; without it, it learns that from sign-ins. With
-    the scope api it can also stop what nobody uses (`idle.timeout`)."""
+    the scope api it can also stop what nobody uses (`idle.timeout`), and start it again (`ssh.wake`)."""
     timeout: Annotated[Seconds, RESTART] = 10
     """For one GitLab call: longer than GitLab's own slow answers, shorter than a person's patience."""
 

@@ -1,8 +1,10 @@
 """The SSH data plane: asyncssh does transport and authentication of both legs, we relay every packet above them.
 
-    client -> server (the door) -> doorstep -> connection (the login) -> admission (GitLab) -> upstream (its sshd)
+    client -> server (the door) -> doorstep -> connection -> login -> admission (GitLab) -> upstream (its sshd)
                                                     \\_ admitted: relay, packet by packet, until one leg ends
 
+An owner whose workspace is stopped is in `waiting` between `admission` and `upstream`; `outcomes` says what a try comes
+to.
 `internals` is the one package that touches private names of asyncssh; `selftest` checks at start that they still fit.
 `pump` moves channel data past asyncssh, key to key, where both legs have a `cipher` that permits it (`gcm`, `etm`).
 `options` says what is negotiated, `host_keys` who the gateway is, `pod_keys` whether a workspace is still the one it
