@@ -4,9 +4,10 @@
                   \\________ any failure ________/ -> answers -> client, log, metrics
 
 `app` builds everything from the settings and owns every task. `http` proxies HTTP and WebSockets, `ssh` relays
-SSH packets, `portal` is the site people sign in to, `admin` the operators' listener, `demo` the embedded stand-ins.
-`answers` alone turns a failure into what a person reads, and `pages` gives every page its look; `waking` has stopped
-workspaces started for all doors. Nothing imports `gateway`; it imports the other three.
+SSH packets, `idle` knows who uses which workspace, `portal` is the site people sign in to, `admin` the operators'
+listener, `demo` the embedded stand-ins. `answers` alone turns a failure into what a person reads, and `pages` gives
+every page its look; `waking` has stopped workspaces started for all doors. Nothing imports `gateway`; it imports the
+other three.
 
 Routes: `route_source` opens the source that the settings name, `routes_file` (with `watch`) or `routes_cluster`, and
 `writer` writes the table. Operators: `metrics` lists what is counted, in a `catalogue` and by `tally`; `slowest` keeps
