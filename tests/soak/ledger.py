@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import asyncssh
 
-OUTLIVE_SECONDS = 10  # a second is promised; the machine is busy, and the load shares its core
+OUTLIVE_SECONDS = 30  # a second is promised, and others measure that; here the machine may be as busy as it likes
 FAULTS_TOLD = 50  # what goes wrong everywhere at once is not told a thousand times
 
 

@@ -42,6 +42,7 @@ OPEN_PORT, INTERNAL_PORT, SHARED_PORT = 3000, 9000, 8080
 
 KEYS_KEPT = 20  # of a rotation every minute or so: a grant lives ten minutes
 POOL_SECONDS = 5  # for idle connections to workspaces, so that a soak need not wait for 90 s at its end
+BUSY_SECONDS = 60  # for what the gateway gives less: that it is late on a busy machine is no fault
 _START_SECONDS = 60
 
 
@@ -278,11 +279,14 @@ class Stage:
                 "redirect_uri": f"{self.portal}/auth/callback",
                 "signing_key": secrets.token_hex(32),
                 "protocol": "http",
+                "timeout": BUSY_SECONDS,
             },
             "http": {
                 "address": LOOPBACK,
                 "port": self.ports.http,
                 "pool_idle_timeout": POOL_SECONDS,
+                "connect_timeout": BUSY_SECONDS,
+                "head_timeout": BUSY_SECONDS,
                 "drain_grace": 2,
             },
             "ssh": {
@@ -291,6 +295,9 @@ class Stage:
                 "host_key_files": [str(self.folder / "host_key")],
                 "ban_exempt": ["127.0.0.0/8"],  # where the load's made-up tokens come from, and its good ones too
                 "max_startups_per_ip": 50,
+                "connect_timeout": BUSY_SECONDS,
+                "handshake_timeout": BUSY_SECONDS,
+                "login_grace": 2 * BUSY_SECONDS,
                 "drain_grace": 2,
             },
             "admin": {"address": LOOPBACK, "port": self.ports.admin},
