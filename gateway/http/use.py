@@ -16,7 +16,7 @@ def is_work(head: RequestHead, forward: Forward) -> bool:
         return forward.grant is not None or b"sec-fetch-site" in head.named
     mode = head.named.get(b"sec-fetch-mode")
     if mode is None:
-        return forward.grant is not None and is_navigation(head)
+        return forward.grant is not None and b"text/html" in head.named.get(b"accept", b"") and is_navigation(head)
     if mode != b"navigate" or b"sec-fetch-user" not in head.named or b"sec-purpose" in head.named:
         return False
     return is_navigation(head)

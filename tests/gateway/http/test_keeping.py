@@ -189,6 +189,16 @@ async def test_who_is_in_by_ssh_is_told(idle: Live) -> None:
     assert told == ["nobody has used this workspace for 25 min; it stops in 5 min unless somebody does"]
 
 
+async def test_a_clock_that_is_set_stops_nothing(idle: Live) -> None:
+    """Ten days forward: nobody was away for longer than they were."""
+    async with idle.person("ada", at=editor(idle)):
+        idle.clock.ahead += 10 * 86_400
+        await pass_time(idle, 0)
+
+    assert goal(idle) == "Running"
+    assert idle.logged("idle.warned") == []
+
+
 # The portal
 
 
