@@ -74,7 +74,7 @@ async def world() -> AsyncIterator[World]:
             client_id=client_id,
             client_secret=SecretStr(client_secret),
             redirect_uri=CALLBACK,
-            timeout=5,
+            timeout=30,  # of a stand-in in this process, which a busy machine may keep waiting
         )
         async with open_gitlab(settings, lambda endpoint, result, _: calls.append((endpoint, result))) as client:
             login = Login(settings, client, sealer, sessions, clock)

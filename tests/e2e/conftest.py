@@ -22,7 +22,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import load_pem_x509_certificate
-from playwright.async_api import BrowserContext, async_playwright
+from playwright.async_api import BrowserContext, async_playwright, expect
 
 from config.section import Section
 from config.settings import Settings
@@ -37,6 +37,8 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 QUIET += ["--disable-sync", "--no-first-run"]
 SIGNING_KEY = "a-signing-key-that-nobody-may-read"
 CLIENT_SECRET = "a-client-secret-that-nobody-may-read"
+
+expect.set_options(timeout=20_000)  # milliseconds: a browser on a busy machine; only a failure takes so long
 
 
 @dataclass

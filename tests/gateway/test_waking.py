@@ -61,7 +61,7 @@ async def world() -> AsyncIterator[World]:
     state.add_workspace(jo, "apple", id=993, actual_state="Stopped")
     async with (
         gitlab.serve() as url,
-        open_gitlab(AuthSettings(host=url, timeout=5), lambda *_: None) as client,
+        open_gitlab(AuthSettings(host=url, timeout=30), lambda *_: None) as client,
         Waker(Wishes(client), metrics, open_log("debug", log), clock) as waker,
     ):
         made = World(waker, state, gitlab, client, User(jo.id, "jo"), clock, metrics, log)

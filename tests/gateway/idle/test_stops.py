@@ -126,7 +126,7 @@ async def world() -> AsyncIterator[World]:
     state.add_workspace(jo, "apple", id=993)
     async with (
         gitlab.serve() as url,
-        open_gitlab(AuthSettings(host=url, timeout=5), lambda *_: None) as client,
+        open_gitlab(AuthSettings(host=url, timeout=30), lambda *_: None) as client,
         AsyncExitStack() as stack,
     ):
         made = World(stack, state, gitlab, client, jo)

@@ -175,7 +175,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
                 client_id=client_id,
                 client_secret=SecretStr(secret),
                 redirect_uri=f"{PORTAL}/auth/callback",
-                timeout=5,
+                timeout=30,  # of a stand-in in this process, which a busy machine may keep waiting
             ),
             ssh=SshSettings(port=2222),
         )
