@@ -41,7 +41,7 @@ class Configuration:
     def say_unused(self, log: Log) -> None:
         """Have an operator know of what they set in vain."""
         if unused := find_unused(self.settings):
-            log.warning("config.unused", settings=unused, because="routing.file is set")
+            log.warning("config.unused", settings=unused, reason="routing.file is set")
 
     async def follow(self, take: Take, metrics: Metrics, log: Log) -> None:
         """Load it anew at SIGHUP and whenever its file or folder has changed, for ever."""

@@ -4,11 +4,13 @@ The kernel gives out the lowest free number, so the number of a new descriptor t
 """
 
 import errno
+import math
 import os
 import resource
 from pathlib import Path
 
 RESERVE = 64  # for probes, scrapes, GitLab, Redis, a log and files that are read again; visitors never get these
+_OPEN = Path("/proc/self/fd")
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE))  # this process has no more, or the whole machine
 
 
@@ -19,10 +21,12 @@ def raise_limit() -> None:
 
 
 def find_used_ratio() -> float:
-    """The share of its descriptors that this process has open."""
+    """The share of its descriptors that this process has open; no number where there is no /proc to count them in."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        return sum(1 for _ in Path("/proc/self/fd").iterdir()) / soft
+        return sum(1 for _ in _OPEN.iterdir()) / soft
+    except FileNotFoundError:
+        return math.nan
     except OSError as exc:
         if exc.errno in EXHAUSTED:
             return 1.0  # not even one is left to count them by

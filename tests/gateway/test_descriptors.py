@@ -1,13 +1,16 @@
 """How many descriptors there are, and how many of them are for visitors: read from the process itself."""
 
+import math
 import os
 import resource
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from gateway.descriptors import RESERVE, find_ceiling, find_used_ratio, has_room, raise_limit
+from gateway.metrics import Metrics
 
 Limit = tuple[int, int]
 
@@ -55,3 +58,11 @@ def test_the_share_in_use_is_known_to_the_last_one(limit: Limit) -> None:
     assert find_used_ratio() == 1
     for number in held:
         os.close(number)
+
+
+def test_without_proc_the_share_is_no_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a root of one's own; every other metric is there all the same."""
+    monkeypatch.setattr("gateway.descriptors._OPEN", tmp_path / "none")
+
+    assert math.isnan(find_used_ratio())
+    assert b"descriptors_used_ratio NaN" in Metrics().render()
