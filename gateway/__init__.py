@@ -12,8 +12,10 @@ other three.
 Routes: `route_source` opens the source that the settings name, `routes_file` (with `watch`) or `routes_cluster`, and
 `writer` writes the table. Operators: `metrics` lists what is counted, in a `catalogue` and by `tally`; `slowest` keeps
 the slowest requests; `log` logs by `lines` (with `crash`, and `library_log` for what libraries say; `vocabulary` is its
-words), and `tracing` sends spans. The process: `listening` binds its sockets, `descriptors` says how many it may have,
-`workers` runs several of it, whose `worker_pages` are made one (metrics by `totals`). Commands: `check`, `top`,
+words), and `tracing` sends spans. The process: `serving` runs it from its start
+to the end of its drain (by `spread`), `configuration` has it take up what is written anew, with the `material` that is
+named there; `listening` binds its sockets, `descriptors` says how many it may have, `workers` runs several of it, by
+`link` and `inheritance`, whose `worker_pages` are made one (metrics by `totals`). Commands: `check`, `top`,
 `ports_command` and `ssh_config_command` (both by `portal_calls`). `source` says what an address is counted as, and
 `names` where .localhost leads.
 """
