@@ -28,6 +28,7 @@ PRIVATE_NAMES = (
     *("_all_server_host_keys", "_auth", "_auth_complete", "_auth_final", "_channels", "_cleanup", "_client_version"),
     *("_extensions_to_send", "_finish_userauth", "_force_close", "_inpbuf", "_keepalive_count", "_keepalive_count_max"),
     *("_keepalive_timer_callback", "_kex", "_kex_complete", "_loop", "_owner", "_packet", "_packet_handlers"),
+    *("_cancel_login_timer", "_client_kexinit", "_ignore_first_kex", "_process_kexinit", "_server_kexinit"),
     *("_process_disconnect", "_protocol_factory", "_recv_encryption", "_recv_handler", "_recv_packet"),
     *(
         "_recv_macsize",

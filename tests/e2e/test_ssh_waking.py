@@ -48,6 +48,7 @@ class Desk:
                 "HOME": str(self.folder),
                 "SSH_ASKPASS": str(askpass),
                 "SSH_ASKPASS_REQUIRE": "force",
+                "DROPBEAR_PASSWORD": token,
                 "GIT_SSH_COMMAND": shlex.join(("ssh", *self.ssh)),
             },
             start_new_session=True,  # without a terminal of the test run to ask on
@@ -100,3 +101,10 @@ async def test_git_wakes_it(desk: Desk) -> None:
 
     assert "starting it" in told
     assert (desk.folder / "clone" / ".git").is_dir()
+
+
+async def test_dropbear_wakes_it(desk: Desk) -> None:
+    """A client that guesses the key exchange ahead, and wrongly so (RFC 4253 section 7)."""
+    told = await desk.run("dbclient", "-y", "-y", "-p", str(desk.demo.world.visit.ssh_port), desk.place, "true")
+
+    assert "starting it" in told

@@ -5,13 +5,16 @@ import copy
 from collections import OrderedDict
 
 import asyncssh
-from asyncssh.packet import SSHPacket, String
+from asyncssh.packet import PacketDecodeError, SSHPacket, String
 
 from gateway.ssh import limits
 from gateway.ssh.host_keys import prove_host_keys
 from gateway.ssh.internals.leg import Leg
 from gateway.ssh.keys import JudgesKeys
 from gateway.ssh.tokens import with_clean_password
+
+MSG_KEXINIT = 20  # RFC 4253 section 12
+_LISTS = 8  # of names in a KEXINIT after those of key exchanges and host keys
 
 
 class ClientLeg(Leg, asyncssh.SSHServerConnection):
@@ -51,6 +54,20 @@ class ClientLeg(Leg, asyncssh.SSHServerConnection):
         if self._auth is not None and self._auth.task is not None:
             await asyncio.wait({self._auth.task})
 
+    async def _process_kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        """Drops the packet that a client guessed where it guessed wrong, as of dropbear (RFC 4253 section 7).
+
+        That is where the two first choices differ; asyncssh looks at what was agreed on.
+        """
+        try:
+            await super()._process_kexinit(pkttype, pktid, packet)
+        except PacketDecodeError as exc:  # a client's fault, which asyncssh tells for other messages alone
+            raise asyncssh.ProtocolError(str(exc)) from exc
+        choice, has_guessed = _first_choices(self._client_kexinit)
+        self._ignore_first_kex = has_guessed and choice != _first_choices(self._server_kexinit)[0]
+
+    _packet_handlers = {**Leg._packet_handlers, MSG_KEXINIT: _process_kexinit}  # noqa: RUF012 - asyncssh's own way
+
     def _force_close(self, exc: Exception | None) -> None:
         if not self._client_version and isinstance(exc, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported):
             self._send(b"Invalid SSH identification string.\r\n")  # OpenSSH's words, which tools look for
@@ -64,3 +81,13 @@ class WorkspaceLeg(Leg, asyncssh.SSHClientConnection):
     def __init__(self, options: asyncssh.SSHClientConnectionOptions, owner: asyncssh.SSHClient) -> None:
         super().__init__(asyncio.get_running_loop(), options)
         self._protocol_factory = lambda: owner
+
+
+def _first_choices(kexinit: bytes) -> tuple[tuple[bytes, bytes], bool]:
+    """The key exchange and the host key that one side likes best, and whether it sends a packet for them ahead."""
+    packet = SSHPacket(kexinit)
+    packet.get_bytes(1 + 16)  # the message's number and its cookie
+    exchanges, host_keys = packet.get_namelist(), packet.get_namelist()
+    for _ in range(_LISTS):
+        packet.get_namelist()
+    return (next(iter(exchanges), b""), next(iter(host_keys), b"")), packet.get_boolean()

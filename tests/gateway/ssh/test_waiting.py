@@ -99,7 +99,7 @@ class Sleeper:
     @asynccontextmanager
     async def run(self, *argv: str, token: str = "") -> AsyncIterator[Client]:
         """A program of OpenSSH that is ended with the block."""
-        script = self.folder / "askpass"
+        script = self.folder / f"askpass-{len(list(self.folder.iterdir()))}"  # of its own: one that runs is not written
         script.write_text(f"#!/bin/sh\necho '{token or self.token()}'\n")
         script.chmod(0o700)
         pipe = asyncio.subprocess.PIPE
