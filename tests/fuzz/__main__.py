@@ -51,7 +51,7 @@ def search(target: str, seconds: int) -> Outcome:
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603 - ourselves
     told = STATUS.findall(done.stderr)
     inputs, reached = map(int, told[-1]) if told else (0, 0)
-    raised = RAISED.search(done.stderr)
+    raised = RAISED.search(done.stdout + done.stderr)  # atheris says it on the one, libFuzzer all else on the other
     said = raised[1].strip() if raised else "\n".join(done.stderr.splitlines()[-TAIL:])
     found = tuple(path for pattern in BROKEN for path in folder.glob(pattern))
     return Outcome(target, inputs, reached, found, said if done.returncode else "")

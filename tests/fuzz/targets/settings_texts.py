@@ -22,7 +22,7 @@ def check(data: bytes) -> None:
     assert file.tree is not None or file.faults
     if file.tree is not None:
         result, faults = Layers(file.tree, {}).check()
-        assert result is None or not faults
+        assert result is not None or faults
         for fault in faults:
             assert "\n" not in str(fault)
             assert SECRET not in str(fault)
