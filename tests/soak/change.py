@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 
 import asyncssh
 
@@ -53,9 +54,9 @@ async def flip(stage: Stage, _visitors: Visitors) -> None:
     with stage.ledger.record("visibility"):
         async with stage.changing, open_person(stage) as program:
             level = stage.random.choice(_LEVELS)
-            for name, lease in stage.openness.items():
-                if _LEVELS.index(level) < _LEVELS.index(name):
-                    lease.lose()
+            lost = [lease for name, lease in stage.openness.items() if _LEVELS.index(level) < _LEVELS.index(name)]
+            for lease in lost:
+                lease.lose()
             url = f"{stage.portal}/api/v1/workspaces/{workspace.name}/ports/{SHARED_PORT}"
             headers = {"X-Workspaces-Token": workspace.token.get_secret_value()}
             body = json.dumps({"visibility": level}).encode()
@@ -66,27 +67,27 @@ async def flip(stage: Stage, _visitors: Visitors) -> None:
                 if lease.is_lost and _LEVELS.index(level) >= _LEVELS.index(name):
                     stage.openness[name] = Lease()
             await _until(program, stage.address(workspace, SHARED_PORT), 200 if level == "public" else 401)
+            for lease in lost:
+                await lease.wait_free()
 
 
 async def share(stage: Stage, visitors: Visitors) -> None:
     """Visitors of the port whose openness changes, until it is shut before them."""
-    workspace = stage.workspaces[0]
     with stage.ledger.record("shared port"):
-        async with open_person(stage) as nobody:
+        async with open_person(stage) as nobody, AsyncExitStack() as stack:
             async with stage.changing:
                 # Whoever comes while it is public comes as nobody, and has to go when it is internal.
                 is_public = not stage.openness["public"].is_lost
-                person, lease = (
-                    (nobody, stage.openness["public"])
-                    if is_public
-                    else (visitors.named("grace"), stage.openness["internal"])
-                )
+                need, person = ("public", nobody) if is_public else ("internal", visitors.named("grace"))
+                lease = stage.openness[need]
                 if lease.is_lost:
                     return
-                await person.enter(stage.address(workspace, SHARED_PORT))
+                stack.enter_context(lease.hold())
+                place = Place(stage, person, stage.workspaces[0], SHARED_PORT)
+                await person.enter(place.url("/"))
             async with asyncio.TaskGroup() as group:
-                holding = group.create_task(http_load.stay(Place(stage, person, workspace, SHARED_PORT), lease))
-                await _rest(stage, 8)
+                holding = group.create_task(http_load.stay(place, lease))
+                await asyncio.wait({holding}, timeout=stage.random.uniform(2, 8))
                 if not lease.is_lost:
                     holding.cancel()
 

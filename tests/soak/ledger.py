@@ -39,6 +39,25 @@ class Lease:
     def __init__(self) -> None:
         self.is_lost = False
         self._observers: list[Callable[[], None]] = []
+        self._holders = 0
+        self._is_free = asyncio.Event()
+        self._is_free.set()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Count the block as somebody who is there by it."""
+        self._holders += 1
+        self._is_free.clear()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self._is_free.set()
+
+    async def wait_free(self) -> None:
+        """Until nobody is there by it: what is given back at once after its loss need not have been noticed."""
+        await self._is_free.wait()
 
     def lose(self) -> None:
         self.is_lost = True

@@ -58,6 +58,19 @@ async def test_what_goes_on_without_its_lease_has_outlived_it(monkeypatch: pytes
         await go_on()  # and it is lost already when this begins
 
 
+async def test_a_lease_is_free_when_the_last_holder_left() -> None:
+    """Whoever takes it away waits for them before it is given back."""
+    lease = Lease()
+    await lease.wait_free()
+    with lease.hold():
+        with lease.hold():
+            pass
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await lease.wait_free()
+    await lease.wait_free()
+
+
 async def test_a_time_out_of_its_own_is_no_outliving() -> None:
     """It may be the expected end or a fault, as any other."""
     with pytest.raises(TimeoutError):
