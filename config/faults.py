@@ -17,6 +17,8 @@ from config.names import NAMES, Keys, get_name, path_of
 
 _SHOWN_MAX = 40  # characters of a value in a sentence; whatever is longer was not meant for a number or a word
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,40}")
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # as annotations take them, and other programs
 _KUBERNETES_LINK = re.compile(r"tcp://[^\s]+")
 _RENAMED = {"port": "http.port"}  # the sample of the original's README has it, and the original ignores it
 
@@ -92,7 +94,8 @@ def unknown_name(given: str, known: tuple[str, ...]) -> str:
     if given in known:
         group, _dot, key = given.partition(".")
         return f"is not written with a dot in the file; write `{key}:` indented below `{group}:`"
-    close = get_close_matches(given, known, n=1) or [name for name in known if name.endswith(f".{given}")]
+    variables = [name.path for name in NAMES.values() if name.env == given]
+    close = variables or get_close_matches(given, known, n=1) or [name for name in known if name.endswith(f".{given}")]
     return f"is unknown; did you mean {close[0]}?" if close else "is unknown"
 
 
@@ -107,6 +110,12 @@ def _no_number(kind: str) -> Callable[[ErrorDetails], str]:
         return f"{_shown(error)} is not {kind}"
 
     return sentence
+
+
+def _no_seconds(error: ErrorDetails) -> str:
+    duration = _DURATION.fullmatch(str(error["input"]))
+    instead = f"; write {int(duration[1]) * _UNITS[duration[2]]}" if duration else ""
+    return _no_number("a number of seconds")(error) + instead
 
 
 def _no_choice(error: ErrorDetails) -> str:
@@ -150,8 +159,8 @@ _SENTENCES: dict[str, Callable[[ErrorDetails], str]] = {
     "int_parsing_size": _no_number("a whole number of any sensible size"),
     "int_from_float": _no_number("a whole number"),
     "int_type": _no_number("a whole number"),
-    "float_parsing": _no_number("a number of seconds"),
-    "float_type": _no_number("a number of seconds"),
+    "float_parsing": _no_seconds,
+    "float_type": _no_seconds,
     "finite_number": _no_number("a finite number of seconds"),
     "bool_type": _always("must be true or false"),
     "greater_than": _out_of_bounds("more than", "gt"),

@@ -18,6 +18,7 @@ from config.section import (
     NO_SWITCH,
     RESTART,
     BaseUrl,
+    CollectorUrl,
     CommaList,
     HostKey,
     HostName,
@@ -25,11 +26,11 @@ from config.section import (
     Level,
     Namespace,
     Network,
-    OptionalUrl,
     Port,
     Seconds,
     SecondsOrNever,
     Section,
+    Share,
     Switch,
     UrlPath,
     WebOrigin,
@@ -345,9 +346,9 @@ class DrainSettings(Section):
 class TracingSettings(Section):
     """Where spans of requests and SSH logins go: an OpenTelemetry collector (needs the extra `opentelemetry`)."""
 
-    endpoint: Annotated[OptionalUrl, RESTART] = ""
+    endpoint: Annotated[CollectorUrl, RESTART] = ""
     """The collector's OTLP over HTTP, such as http://collector:4318; empty means that nothing is traced."""
-    sample_ratio: Annotated[float, Field(ge=0, le=1), RESTART] = 0.05
+    sample_ratio: Annotated[Share, RESTART] = 0.05
     """How much of what begins here is recorded: one editor makes hundreds of requests. What a trusted proxy records
     (`http.trusted_proxies`) is recorded here too, and what it does not is not."""
 

@@ -16,9 +16,11 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.Parse
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, section 2.1
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")  # the latter is IPv6
+SPANS_PATH = "/v1/traces"  # OTLP/HTTP, section Request
 IDLE_TIMEOUT_MIN = 60  # s; below it a workspace would be stopped between two looks, or while its page still loads
 _NAME_MAX = 253  # characters of a host name, RFC 1035 section 2.3.4 less the root's
-_URL_FORM = "must be an http or https URL such as https://gitlab.example.com"
+_URL_FORM = "must be an http or https URL such as {}"
+_GITLAB = "https://gitlab.example.com"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -43,24 +45,40 @@ def comma_list(value: object) -> object:
     return kept
 
 
-def base_url(value: str) -> str:
+def base_url(value: str, example: str = _GITLAB) -> str:
     """An http or https URL without a trailing slash."""
-    parts = split_url(value)
+    parts = split_url(value, example)
     if parts.query or parts.fragment:
-        raise ValueError(f"{_URL_FORM}, without ? or #")
+        raise ValueError(f"{_URL_FORM.format(example)}, without ? or #")
     return value.rstrip("/")
 
 
-def optional_url(value: str) -> str:
-    """A `base_url`, or nothing."""
-    return base_url(value) if value else ""
+def collector_url(value: str) -> str:
+    """The address of a collector of spans without the path that OTLP adds to it, or nothing."""
+    if not value:
+        return ""
+    address = base_url(value, "http://collector:4318")
+    if address.endswith(SPANS_PATH):
+        raise ValueError(f"must not end in {SPANS_PATH}, which the gateway adds by itself")
+    return address
 
 
-def split_url(value: str) -> SplitResult:
+def share(value: object) -> object:
+    """A number from 0 to 1."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise ValueError("must be a number from 0 to 1, such as 0.05 for one in twenty")
+    return number
+
+
+def split_url(value: str, example: str = _GITLAB) -> SplitResult:
     """The parts of an absolute http or https URL without credentials."""
     parts = _split(value)
     if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.hostname or re.search(r"\s", value):
-        raise ValueError(_URL_FORM)
+        raise ValueError(_URL_FORM.format(example))
     if parts.username is not None:
         raise ValueError("must not contain a user name or password")
     return parts
