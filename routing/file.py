@@ -19,9 +19,11 @@ _Loader: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader",
 """In C where libyaml is there: five times as fast."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
+_Text = Annotated[str, Field(coerce_numbers_to_str=True)]  # a number needs no quotes
 
 
 _GROUP = "must be a group of keys, as the README shows it"
+_PORT = "must be a port from 1 to 65535"
 _SENTENCES = {
     "missing": "is needed",
     "extra_forbidden": "is unknown",
@@ -30,6 +32,10 @@ _SENTENCES = {
     "tuple_type": "must be a list",
     "int_parsing": "must be a whole number",
     "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "greater_than_equal": _PORT,
+    "less_than_equal": _PORT,
+    "enum": f"must be {', '.join(list(WorkspaceState)[:-1])} or {list(WorkspaceState)[-1]}",
 }
 """What pydantic says in the words of Python, in those of an operator."""
 
@@ -51,15 +57,15 @@ class _PortEntry(_Entry):
 
 class _WorkspaceEntry(_Entry):
     name: Annotated[str, Field(min_length=1)]
-    id: str | int
+    id: _Text
     namespace: str = "default"
-    agent_id: str | int = ""
+    agent_id: _Text = ""
     uid: str = ""
     host_template: str
     address: str
     state: WorkspaceState = WorkspaceState.UNKNOWN
     ssh_host_key: str = ""
-    idle_timeout: str | int = ""
+    idle_timeout: _Text = ""
     ports: tuple[_PortEntry, ...]
 
 
@@ -120,15 +126,15 @@ def _service(entry: _WorkspaceEntry, index: int) -> WorkspaceService:
         namespace=entry.namespace,
         uid=entry.uid or hashlib.sha256(identity.encode()).hexdigest()[:32],
         created=float(index),  # in a file the first is the oldest
-        workspace_id=str(entry.id),
-        agent_id=str(entry.agent_id),
+        workspace_id=entry.id,
+        agent_id=entry.agent_id,
         host_template=entry.host_template,
         cluster_ip=entry.address,
         ports=tuple(ServicePort(port.name, port.port, port.target_port) for port in entry.ports),
         visibility=tuple((port.target_port, port.visibility) for port in entry.ports),
         state=entry.state,
         ssh_host_key=entry.ssh_host_key,
-        idle_timeout=str(entry.idle_timeout),
+        idle_timeout=entry.idle_timeout,
     )
 
 
