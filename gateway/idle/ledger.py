@@ -59,6 +59,11 @@ class Ledger:
         """It runs, and nothing is known of it but that it was idle for so many seconds at least."""
         self._last.setdefault(workspace_id, LastUse(self.now() - idle, Use.NOTHING))
 
+    def shorten(self, workspace_id: str, idle: float) -> None:
+        """Count it as unused for so many seconds at most."""
+        last = self._last[workspace_id]
+        self._last[workspace_id] = LastUse(max(last.at, self.now() - idle), last.use)
+
     def restart(self, workspace_id: str) -> None:
         """Count from now on, although nobody used it; the others are told, as they would count on from before."""
         self._last[workspace_id] = LastUse(self.now(), Use.NOTHING)

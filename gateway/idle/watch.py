@@ -54,6 +54,7 @@ class IdleWatch:
         self._stops = stops
         self._log = log
         self._remarked: set[tuple[str, str]] = set()
+        self._timeouts: dict[str, float] = {}
         self._is_shared = True
         """Or nothing else was said yet, because it does not matter."""
         self._hurry = asyncio.Event()
@@ -84,10 +85,12 @@ class IdleWatch:
         running = {each.id: each for each in self._directory.workspaces if each.state in _RUNNING}
         self._ledger.keep_only(running)
         self._stops.keep_only(set(running))
+        self._timeouts = {each: self._timeouts[each] for each in self._timeouts.keys() & running.keys()}
         is_shared = await self._share(running)
         for number, workspace in enumerate(running.values()):
             timeout = self._find_timeout(workspace)
             self._ledger.begin(workspace.id)
+            self._leave_time_to_warn(workspace.id, timeout.seconds)
             standing = self._find_standing(workspace.id, timeout)
             if standing is not None:
                 self._stops.consider(workspace, standing, is_shared=is_shared)
@@ -137,6 +140,13 @@ class IdleWatch:
         with suppress(SharingUnavailable):
             await self._sharing.remember({each: self._ledger.idle(each) or 0.0 for each in running})
         return True
+
+    def _leave_time_to_warn(self, workspace_id: str, timeout: float) -> None:
+        """Whoever is in a workspace whose time-out was set or lowered just now is told as early as everybody else."""
+        before = self._timeouts.get(workspace_id, timeout)
+        self._timeouts[workspace_id] = timeout
+        if timeout and not 0 < before <= timeout:
+            self._ledger.shorten(workspace_id, max(0.0, timeout - self._settings.warning))
 
     def _find_standing(self, workspace_id: str, timeout: Timeout) -> Standing | None:
         last = self._ledger.get(workspace_id)

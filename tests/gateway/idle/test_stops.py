@@ -224,6 +224,24 @@ async def test_a_gateway_that_just_started_stops_nothing(world: World) -> None:
     assert world.wished == []
 
 
+@pytest.mark.parametrize("before", [0.0, 100 * TIMEOUT])
+async def test_a_time_out_that_is_set_or_lowered_leaves_the_time_of_the_warning(world: World, before: float) -> None:
+    """Whoever is in a workspace that was unused for long learns of it as early as everybody else."""
+    watcher = await world.open(settings=IdleSettings(timeout=before, warning=WARNING))
+    await world.pass_time(10 * TIMEOUT, watcher)
+    watcher.watch.adopt(IDLE)
+    watcher.stops.adopt(IDLE)
+    await watcher.look()
+    await world.pass_time(WARNING - 1, watcher)
+
+    assert world.wished == []
+    assert [text for _, text in watcher.told] == [
+        "nobody has used this workspace for 25 min; it stops in 5 min unless somebody does"
+    ]
+    await world.pass_time(1 + GRACE_SECONDS, watcher)
+    assert world.wished == ["Stopped"]
+
+
 @pytest.mark.parametrize("state", ["Stopped", "Stopping", "Starting", "CreationRequested", "Failed", "Unknown"])
 async def test_what_does_not_run_as_gitlab_says_is_left_alone(world: World, state: str) -> None:
     """And not asked about again before another time-out has passed."""
