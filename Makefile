@@ -56,14 +56,14 @@ fuzz: SECONDS := 300
 fuzz: .venv/.installed-fuzz
 	@$(PYTHON) -m tests.fuzz $(SECONDS) $(TARGETS)
 
-MINUTES := 2
-
-# Its lines come as it goes, since nobody waits for an hour without a word.
 # Both at once: each mostly waits for gateways that drain.
 test-rolling: .venv/.installed-dev
 	@.ci/debian-packages rolling
 	@$(PYTHON) -m pytest tests/rolling --numprocesses=2
 
+MINUTES := 2
+
+# Its lines come as it goes, since nobody waits for an hour without a word.
 soak: .venv/.installed-dev
 	@.ci/debian-packages
 	@MINUTES=$(MINUTES) $(PYTHON) -m pytest tests/soak --capture=no
