@@ -82,6 +82,7 @@ THREATS = {
         f"{HTTP}/test_starting.py::test_auto_starts_what_its_owner_opens_by_hand",
         "gateway/idle/test_stops.py::test_a_sign_in_of_somebody_else_stops_nothing",
         "gateway/idle/test_stops.py::test_another_name_than_gitlabs_stops_nothing",
+        f"{HTTP}/test_use.py::test_a_strangers_websocket_hides_nobodys_keys",
     ),
     "claim a host, name or address of others": (
         "one name in two namespaces",

@@ -44,7 +44,9 @@ def open_tunnel(
     tunnel = Tunnel(
         client.transport,
         workspace,
-        pulse=plane.uses.find_pulse(forward.route.workspace.id if forward.route else ""),
+        pulse=plane.uses.find_pulse(
+            forward.route.workspace.id if forward.route else "", forward.grant.user_id if forward.grant else None
+        ),
         closed=closed,
         client_lost=client_lost,
         workspace_lost=lambda: plane.pool.leave(forward.origin),

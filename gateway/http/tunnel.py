@@ -116,7 +116,7 @@ class Tunnel:
         client_lost: Callable[[], None],
         workspace_lost: Callable[[], None],
     ) -> None:
-        """Takes over both transports. `pulse` is that of the workspace.
+        """Takes over both transports. `pulse` is that of the workspace, for this visitor.
 
         `closed` gets the bytes from the client and from the workspace, once; the others are told when that end is no
         more, which for one that has yet to take something is later.

@@ -12,7 +12,7 @@ ANSWER_SECONDS = 0.2  # a round trip of 100 ms and what a page takes; beyond it 
 
 
 class Pulse:
-    """When the workspace speaks, to all pages that show one and the same workspace."""
+    """When the workspace speaks, to all pages of one person that show it."""
 
     __slots__ = ("__weakref__", "_quiet", "_spoken", "now")
 

@@ -68,7 +68,7 @@ class Uses:
         self._settings = settings
         self._ledger = ledger
         self._watched: dict[Stream, _Watched] = {}
-        self._pulses: WeakValueDictionary[str, Pulse] = WeakValueDictionary()
+        self._pulses: WeakValueDictionary[tuple[str, int], Pulse] = WeakValueDictionary()
         self.polls: defaultdict[str, int] = defaultdict(int)
         """Requests of pages and programs by workspace, in this minute: only many of them tell a person. Whoever passes
         one on adds it here, as there are thousands a second."""
@@ -85,11 +85,17 @@ class Uses:
         """A person opened a page there, or changed something."""
         self._ledger.note(workspace_id, Use.REQUEST)
 
-    def find_pulse(self, workspace_id: str) -> Pulse:
-        """That of a workspace, for all its tunnels: an editor answers on one what it was told on another."""
-        pulse = self._pulses.get(workspace_id)
+    def find_pulse(self, workspace_id: str, user_id: int | None) -> Pulse:
+        """That of a workspace for all tunnels of one person: an editor answers on one what it was told on another.
+
+        Of nobody who is known, each has its own: what a workspace is made to say to a stranger hides no keys.
+        """
+        if user_id is None:
+            return Pulse(self._ledger.now)
+        key = (workspace_id, user_id)
+        pulse = self._pulses.get(key)
         if pulse is None:
-            pulse = self._pulses[workspace_id] = Pulse(self._ledger.now)
+            pulse = self._pulses[key] = Pulse(self._ledger.now)
         return pulse
 
     def open_tunnel(self, tunnel: Stream, workspace_id: str) -> None:

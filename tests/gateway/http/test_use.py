@@ -6,6 +6,7 @@ import pytest
 
 from gateway.http.websocket import accept_key
 from gateway.idle.ledger import Use
+from gateway.idle.pulse import ANSWER_SECONDS
 from tests.gateway.http.conftest import OK, Scene, Workspace, World, eventually, read_head, read_response, request
 
 NUMBER = "1"
@@ -13,7 +14,8 @@ NUMBER = "1"
 TYPED = ("Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-User: ?1")
 SCRIPT = ("Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Sec-Fetch-Site: same-origin")
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-ASK = request("Connection: Upgrade", "Upgrade: websocket", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13")
+UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13")
+ASK = request(*UPGRADE)
 ACCEPT = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
     + accept_key(KEY.encode())
@@ -182,3 +184,58 @@ async def test_a_websocket_that_ended_is_not_looked_at_any_more(world: World) ->
     await eventually(lambda: world.metric("http_tunnels") == 0)
 
     assert repr(world.uses) == "<Uses streams=0>"
+
+
+async def test_a_strangers_websocket_hides_nobodys_keys(world: World) -> None:
+    """Whoever can make a public port speak, all the time but for moments, could have a workspace stopped under the
+    hands of its owner, whose every key would be taken for an answer."""
+    scene = Scene()
+    await world.add(scene)
+    _, writer, inside, _ = await join(world, scene, await world.grant())
+    heckler, _, _, outside = await join(world, scene)
+    world.clock.now += 60
+    world.uses.look()
+    for _ in range(100):
+        world.clock.now += ANSWER_SECONDS * 1.1
+        outside.write(b"\x82\x00")
+        assert await heckler.readexactly(2) == b"\x82\x00"
+        writer.write(TYPED_FRAME)
+        assert await inside.readexactly(len(TYPED_FRAME)) == TYPED_FRAME
+    world.uses.look()
+
+    assert use_of(world) is Use.WEBSOCKET
+
+
+async def test_what_a_persons_page_answers_on_another_websocket_is_no_use(world: World) -> None:
+    """An editor hears of output on one and tells of it on another; both are of one person."""
+    scene = Scene()
+    await world.add(scene)
+    _, writer, inside, _ = await join(world, scene, await world.grant())
+    reader, _, _, outside = await join(world, scene, await world.grant())
+    world.clock.now += 60
+    world.uses.look()
+    for _ in range(100):
+        world.clock.now += ANSWER_SECONDS * 2
+        outside.write(b"\x82\x00")
+        assert await reader.readexactly(2) == b"\x82\x00"
+        writer.write(TYPED_FRAME)
+        assert await inside.readexactly(len(TYPED_FRAME)) == TYPED_FRAME
+    world.uses.look()
+
+    assert use_of(world) is None
+
+
+TYPED_FRAME = b"\x81\xfd" + bytes(4 + 125)
+
+
+async def join(
+    world: World, scene: Scene, *lines: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, asyncio.StreamReader, asyncio.StreamWriter]:
+    """One more WebSocket to the same workspace: the client's streams, then the workspace's."""
+    reader, writer = await world.connect()
+    writer.write(request(*UPGRADE, *lines))
+    inside, outside = await scene.accept()
+    await read_head(inside)
+    outside.write(ACCEPT)
+    assert (await read_response(reader)).status == 101
+    return reader, writer, inside, outside

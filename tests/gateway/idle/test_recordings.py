@@ -75,7 +75,7 @@ class Replay:
             tunnel = Tunnel(
                 Nowhere(),
                 Nowhere(),
-                pulse=self.uses.find_pulse(NUMBER),
+                pulse=self.uses.find_pulse(NUMBER, 7),
                 closed=lambda _up, _down: None,
                 client_lost=lambda: None,
                 workspace_lost=lambda: None,

@@ -49,8 +49,8 @@ class Scene:
 
     @property
     def pulse(self) -> Pulse:
-        """Of the workspace."""
-        return self.uses.find_pulse("993")
+        """Of the workspace, for one person."""
+        return self.uses.find_pulse("993", 7)
 
     def tunnel(self) -> Carried:
         """A WebSocket that has said hello."""
