@@ -16,6 +16,7 @@ class Farewell(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport, lost: Callable[[], None]) -> None:
         """`lost` is called when the client is no more."""
+        self._transport = transport
         self._lost = lost
         transport.set_protocol(self)
         transport.resume_reading()
@@ -23,7 +24,7 @@ class Farewell(asyncio.Protocol):
         if has_end:
             transport.write_eof()
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(SECONDS if has_end else _TLS_SECONDS, transport.close)
+        self._deadline = loop.call_later(SECONDS if has_end else _TLS_SECONDS, self._end)
 
     def data_received(self, data: bytes) -> None:
         """Nobody is there for it."""
@@ -31,4 +32,10 @@ class Farewell(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         self._deadline.cancel()
         self._lost()
-        del self._lost  # which leads to the tunnel, and from there to the transport
+        del self._lost, self._transport  # of which the first leads to the tunnel, and from there to the second
+
+    def _end(self) -> None:
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()  # whoever has taken nothing until now would be waited for as long as they like
+        else:
+            self._transport.close()

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import socket
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from gateway.http import farewell
 from gateway.http.tunnel import Tunnel
 from gateway.http.websocket import accept_key
 from gateway.idle.pulse import Pulse
@@ -444,3 +445,28 @@ async def test_a_client_that_talks_on_is_let_finish_after_the_last_word(world: W
     assert (last, end) == (b"\x88\x02\x03\xe9", b"")
     assert is_waited_for
     assert len(world.door._tunnels) == 0
+
+
+async def test_a_client_that_takes_no_last_word_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that reads nothing leaves no room for the word, and would hold its place for ever."""
+    monkeypatch.setattr(farewell, "SECONDS", 0.05)
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+    with ExitStack() as stack:
+        client_side, ours, theirs, workspace_side = (
+            stack.enter_context(end) for _ in range(2) for end in socket.socketpair()
+        )
+        del workspace_side
+        client, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        workspace, _ = await loop.create_connection(asyncio.Protocol, sock=theirs)
+        stack.callback(client.abort)
+        tunnel = tunnel_of(client, workspace, told)
+        tunnel.open(b"", b"")
+        with suppress(BlockingIOError):
+            while True:
+                os.write(ours.fileno(), bytes(65536))  # the kernel has no room left, and the transport nothing to say
+
+        tunnel.revoke()
+        await eventually(lambda: "client" in told)
+
+        assert client_side.fileno() >= 0
