@@ -13,22 +13,22 @@ from config.load import SettingsError, Sources, environment, settings_help
 from config.settings import Settings
 from gateway.app import Gateway
 from gateway.check.command import run_check_command
+from gateway.commands.ports import run_ports
+from gateway.commands.ssh_config import run_ssh_config
 from gateway.configuration import Configuration
 from gateway.extras import ExtraMissing
 from gateway.http.tls import TlsUnusable
-from gateway.inheritance import Inheritance, inherit
-from gateway.link import LinkClosed
 from gateway.listening import Listeners, bind_listeners
-from gateway.log import Log, log_to
-from gateway.ports_command import run_ports
 from gateway.running import running
 from gateway.serving import serve
 from gateway.ssh.authorities import AuthorityUnreadable
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
-from gateway.ssh_config_command import run_ssh_config
+from gateway.telemetry.log import Log, log_to
 from gateway.top.command import run_top
-from gateway.workers import Supervisor, WorkerFailed
+from gateway.workers.inheritance import Inheritance, inherit
+from gateway.workers.link import LinkClosed
+from gateway.workers.supervisor import Supervisor, WorkerFailed
 from routing.cluster_api import ClusterNotFound
 from routing.file import RouteFileError
 

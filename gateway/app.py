@@ -34,23 +34,23 @@ from gateway.http.upstream import Origin
 from gateway.idle.opening import Idle, open_idle
 from gateway.idle.standing import render_report
 from gateway.listening import Listeners
-from gateway.log import Log
-from gateway.loop_lag import measure_lag
 from gateway.material import Material, read_material
-from gateway.metrics import Metrics
 from gateway.portal.app import build_portal
 from gateway.portal.parts import PortalParts
 from gateway.portal.sign_in_limit import SIGN_IN_LIMIT
 from gateway.portal.site import serve_portal
-from gateway.route_source import RouteSource, open_route_source
+from gateway.routes.source import RouteSource, open_route_source
+from gateway.routes.writer import RouteWriter
 from gateway.running import running
 from gateway.session_store import open_sessions
-from gateway.slowest import Slow, write_slow
-from gateway.spans import Tracing
 from gateway.ssh.server import SshDoor
-from gateway.trace_collector import open_tracing
+from gateway.telemetry.log import Log
+from gateway.telemetry.loop_lag import measure_lag
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.slowest import Slow, write_slow
+from gateway.telemetry.spans import Tracing
+from gateway.telemetry.trace_collector import open_tracing
 from gateway.waking import Waker
-from gateway.writer import RouteWriter
 from routing.table import RouteTable
 
 Adopter = Callable[[Settings, Material], object]

@@ -13,10 +13,10 @@ from config.faults import Fault, SettingsError
 from config.load import Sources
 from config.rules import find_unused
 from config.settings import Settings
-from gateway.log import Log
 from gateway.material import MATERIAL_FAULTS
-from gateway.metrics import Metrics
 from gateway.running import running
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
 from gateway.watch import FileWatch
 
 Take = Callable[[Settings], Awaitable[None]]

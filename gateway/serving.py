@@ -10,8 +10,8 @@ from config.settings import Settings
 from gateway.app import Gateway
 from gateway.descriptors import raise_limit
 from gateway.listening import Listeners
-from gateway.log import Log
 from gateway.running import running
+from gateway.telemetry.log import Log
 
 SIGNALLED = 128  # plus the number of a signal: the status of a process that it ended, as shells tell it
 

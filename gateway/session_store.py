@@ -7,7 +7,7 @@ from auth.seal import Sealer
 from auth.sessions import MemorySessions, SessionStore
 from config.settings import SessionSettings
 from gateway.extras import needs_extra
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 
 
 @asynccontextmanager

@@ -17,9 +17,9 @@ from auth.mandates import Mandate
 from auth.model import Denied, Unavailable, User, WorkspaceRecord
 from auth.remembered import Remembered
 from auth.wishes import NotTold, Told, Wishes
-from gateway.crash import describe_crash
-from gateway.log import Log
-from gateway.metrics import Metrics
+from gateway.telemetry.crash import describe_crash
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
 from routing.model import Workspace
 
 RECORD_SECONDS = 3.0  # for which GitLab's word on a start counts: all who wait ask it as often as one page reloads

@@ -3,7 +3,7 @@
 import io
 import json
 
-from gateway.vocabulary import EVENTS, FIELDS
+from gateway.telemetry.vocabulary import EVENTS, FIELDS
 
 
 def check_words(log: io.StringIO) -> None:

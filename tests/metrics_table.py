@@ -5,8 +5,8 @@ Between two marks, and nothing else of the file is touched.
 
 from pathlib import Path
 
-from gateway.catalogue import PREFIX, Described
-from gateway.metrics import Metrics
+from gateway.telemetry.catalogue import PREFIX, Described
+from gateway.telemetry.metrics import Metrics
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- metrics: `make metrics-table` writes what follows -->", "<!-- end of metrics -->"

@@ -1,6 +1,6 @@
 """The table of metrics that people read is the one that the code has."""
 
-from gateway.catalogue import PREFIX
+from gateway.telemetry.catalogue import PREFIX
 from tests.metrics_table import BEGIN, END, README, render_table, renew
 
 

@@ -18,7 +18,7 @@ from config.load import SettingsError, load_settings
 from gateway.check.model import Finding, Result, Status, Step, fault, ok, unknown
 from gateway.check.site import Site
 from gateway.check.steps import steps_for
-from gateway.names import LocalhostResolver
+from gateway.localhost import LocalhostResolver
 
 STEP_SECONDS = 30  # the slowest asks GitLab twice, and each question has auth.timeout
 _WIDTH = 25  # of a step's name

@@ -3,7 +3,7 @@
 from gateway.check.cluster import look_at_cluster
 from gateway.check.model import Finding, fault, ok
 from gateway.check.site import Site
-from gateway.route_source import rules_of
+from gateway.routes.source import rules_of
 from routing.file import RouteFile, RouteFileError
 
 

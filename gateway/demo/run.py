@@ -7,7 +7,7 @@ import sys
 from gateway.demo.check import report, run_check
 from gateway.demo.visit import World
 from gateway.demo.world import EDITOR_PORT, SITE_PORT, OpenWorld, Ports, free_ports, open_world
-from gateway.log import log_to
+from gateway.telemetry.log import log_to
 
 
 async def run_demo(ports: Ports) -> None:

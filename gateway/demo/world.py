@@ -29,7 +29,7 @@ from gateway.demo.sshd import WorkspaceSshd
 from gateway.demo.visit import DemoUser, World
 from gateway.demo.workspace import WorkspaceServers
 from gateway.listening import bind_listeners
-from gateway.log import Log
+from gateway.telemetry.log import Log
 
 LOOPBACK = "127.0.0.1"
 ZONE = "workspaces.localhost"  # names under .localhost lead to this machine (RFC 6761, section 6.3)

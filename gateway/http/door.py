@@ -31,9 +31,9 @@ from gateway.http.tls import DoorTls
 from gateway.http.tunnel import Tunnel
 from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
-from gateway.slowest import KEPT, Slow
-from gateway.spans import Tracing
 from gateway.spread import spread
+from gateway.telemetry.slowest import KEPT, Slow
+from gateway.telemetry.spans import Tracing
 
 _PRESSED_SECONDS = 5  # for which an idle connection is kept when room runs out: a page that loads is done by then
 SWEEP_SECONDS = 1.0  # how late a time-out may be noticed; all of them are whole seconds

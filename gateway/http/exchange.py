@@ -28,7 +28,7 @@ from gateway.http.trace import begin_trace
 from gateway.http.upstream import UpstreamConnection
 from gateway.http.use import is_work
 from gateway.http.websocket import is_accepted
-from gateway.slowest import SlowRequest
+from gateway.telemetry.slowest import SlowRequest
 from routing.model import WorkspaceState
 
 _NO_ROOM = {DialFailure.FULL: FULL, DialFailure.BUSY: WORKSPACE_BUSY}

@@ -33,7 +33,7 @@ from gateway.http.starting import FOLLOW, START, StartPages
 from gateway.http.streams import Streams
 from gateway.http.token_gate import TOKEN, TokenGate
 from gateway.http.upstream import Origin
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 from gateway.waking import Waker
 from routing.hostname import is_within
 from routing.model import Route

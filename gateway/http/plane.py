@@ -17,7 +17,7 @@ from gateway.http.record import Recorder
 from gateway.http.registry import Registry
 from gateway.http.tunnel import Tunnel
 from gateway.idle.uses import Uses
-from gateway.spans import Tracing
+from gateway.telemetry.spans import Tracing
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 """What a task does. Not yet a coroutine: one whose task is cancelled before it begins would never be awaited."""

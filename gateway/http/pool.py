@@ -12,7 +12,7 @@ from config.settings import HttpSettings
 from gateway.descriptors import EXHAUSTED, has_room
 from gateway.http.outbox import Outbox
 from gateway.http.upstream import Origin, UpstreamConnection
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 
 _HINT_MARGIN = 1  # seconds; a request that leaves when the server's time is nearly up would meet a closed door
 

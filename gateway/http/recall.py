@@ -12,7 +12,7 @@ from gateway.http.decision import Forward
 from gateway.http.entrance import RESERVED
 from gateway.http.headers import RequestHead
 from gateway.http.token_gate import TOKEN
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 
 HELD_MAX = 10_000  # browsers times hosts, about 2 KiB each; when it is full it starts again from nothing
 _SAFE = frozenset((b"GET", b"HEAD"))

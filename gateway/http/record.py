@@ -10,10 +10,10 @@ from json.encoder import encode_basestring_ascii
 
 from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead
-from gateway.log import Log
-from gateway.metrics import Metrics
-from gateway.slowest import PATH_MAX, Slowest, SlowRequest
-from gateway.tally import Buckets, Count
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.slowest import PATH_MAX, Slowest, SlowRequest
+from gateway.telemetry.tally import Buckets, Count
 
 REVOKED = "revoked"
 """The code of an exchange or tunnel that was closed because its visitor lost the right to be there."""

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from gateway.log import Log
+from gateway.telemetry.log import Log
 from gateway.watch import FileWatch
 from routing.hostname import InvalidHost, parse_host
 

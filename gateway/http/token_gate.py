@@ -15,7 +15,7 @@ from gateway.http.decision import Ask, Decision, Forward, Outcome, Reply
 from gateway.http.headers import RequestHead
 from gateway.http.rights import Rights, forward_to
 from gateway.http.siblings import Sibling
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 from routing.model import Route
 
 TOKEN = b"x-workspaces-token"

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead
 from gateway.http.plane import Plane
-from gateway.spans import Attributes, Span, Tracing
-from gateway.trace_context import TraceContext, read_trace_context
+from gateway.telemetry.spans import Attributes, Span, Tracing
+from gateway.telemetry.trace_context import TraceContext, read_trace_context
 
 _PATH_MAX = 1024  # characters, as in the log
 

@@ -12,9 +12,9 @@ from gateway.idle.sharing import Alone, Apart, Sharing
 from gateway.idle.stops import Stops
 from gateway.idle.uses import Uses
 from gateway.idle.watch import Directory, IdleWatch
-from gateway.log import Log
-from gateway.metrics import Metrics
 from gateway.running import running
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

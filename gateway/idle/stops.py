@@ -19,8 +19,8 @@ from gateway.idle.ledger import Ledger, Use
 from gateway.idle.sharing import Sharing, SharingUnavailable
 from gateway.idle.standing import Standing, describe
 from gateway.idle.uses import LOOK_SECONDS
-from gateway.log import Log
-from gateway.metrics import Metrics
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
 from routing.model import Workspace
 
 GRACE_SECONDS = LOOK_SECONDS  # after the time-out: what was typed at another gateway right before it is told by then

@@ -17,7 +17,7 @@ from gateway.idle.standing import Standing
 from gateway.idle.stops import Stops
 from gateway.idle.timeouts import Timeout, find_timeout
 from gateway.idle.uses import LOOK_SECONDS, Uses
-from gateway.log import Log
+from gateway.telemetry.log import Log
 from routing.model import Workspace, WorkspaceState
 
 _BATCH = 1000  # workspaces that are looked at in one turn of the loop, a few milliseconds

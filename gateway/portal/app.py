@@ -42,7 +42,7 @@ from gateway.portal.parts import PARTS, PortalParts, get_session, learn_owner
 from gateway.portal.replies import page, redirect, reply, request_id
 from gateway.portal.sign_in import HOME, begin, callback, sign_out, start_over
 from gateway.portal.sign_in_limit import SIGN_IN_LIMIT, SignInLimit
-from gateway.trace_context import current_trace, read_trace_context
+from gateway.telemetry.trace_context import current_trace, read_trace_context
 
 BODY_MAX = 16 * 1024  # bytes; no form has more than two short fields
 

@@ -23,9 +23,9 @@ from auth.seal import Sealer
 from auth.sessions import SessionStore, session_ref
 from config.settings import Settings
 from gateway.idle.watch import IdleWatch
-from gateway.log import Log
-from gateway.metrics import Metrics
 from gateway.portal.home import RouteDirectory
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
 from gateway.waking import Waker
 from routing.visibility_store import VisibilityStore
 

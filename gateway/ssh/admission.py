@@ -19,14 +19,14 @@ from auth.model import (
     Unavailable,
     Verdict,
 )
-from gateway.log import Log
-from gateway.metrics import Metrics
 from gateway.ssh.internals.ends import WorkspaceLeg
 from gateway.ssh.outcomes import Admitted, Outcome, Rejected, TurnedAway, gitlab_unavailable, not_running
 from gateway.ssh.pod_keys import Judgement, PodKey, PodKeys
 from gateway.ssh.states import RUNNING, get_state_of_source, state_of
 from gateway.ssh.upstream import Unreachable, Upstreams
 from gateway.ssh.waiting import Patient, WaitingRoom
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
 from routing.model import Workspace
 
 

@@ -11,8 +11,8 @@ import asyncssh
 from asyncssh.packet import Boolean, PacketDecodeError, SSHPacket, String, UInt32
 
 from config.settings import SshSettings
-from gateway.metrics import Metrics
 from gateway.ssh import limits
+from gateway.telemetry.metrics import Metrics
 
 CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST = 92, 98
 

@@ -11,9 +11,6 @@ import asyncssh
 from asyncssh.auth import KbdIntChallenge, KbdIntResponse
 
 from config.settings import SshSettings
-from gateway.crash import describe_crash
-from gateway.log import Log
-from gateway.metrics import Metrics
 from gateway.ssh.channels import Channels, RateOfNotes
 from gateway.ssh.crowd import Place
 from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
@@ -22,6 +19,9 @@ from gateway.ssh.login import Login
 from gateway.ssh.parting import Parting, make_note, make_printable
 from gateway.ssh.recheck import Entry
 from gateway.ssh.relay import Relay
+from gateway.telemetry.crash import describe_crash
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
 
 _DISCONNECT_CODES = range(1, 16)  # RFC 4253 section 11.1; a metric takes no number of a peer's invention
 _PROMPT = "GitLab token as password: "  # sshpass and asyncssh recognise a prompt by "password"

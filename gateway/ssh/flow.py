@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 
 _DATA_HEAD = 9  # bytes before the data in a CHANNEL_DATA; and a whole CHANNEL_WINDOW_ADJUST (RFC 4254, section 5.2)
 _DATA = frozenset((93, 94, 95))

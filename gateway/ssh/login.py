@@ -14,10 +14,6 @@ from typing import Protocol
 import asyncssh
 
 from config.settings import SshSettings
-from gateway.crash import describe_crash
-from gateway.log import Log
-from gateway.metrics import Metrics
-from gateway.spans import Tracing
 from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.attempts import NO_AUTH, NO_LOGIN, USER_FORMAT, find_error_type
 from gateway.ssh.credentials import Credential
@@ -30,6 +26,10 @@ from gateway.ssh.parting import make_printable
 from gateway.ssh.recheck import Entry
 from gateway.ssh.tokens import parse_token
 from gateway.ssh.trace import ConnectionTrace
+from gateway.telemetry.crash import describe_crash
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.spans import Tracing
 from routing.model import Workspace
 
 FAILED = "The gateway failed, try again"

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from auth.model import Denied, Granted, Unavailable, Verdict
-from gateway.crash import describe_crash
-from gateway.log import Log
+from gateway.telemetry.crash import describe_crash
+from gateway.telemetry.log import Log
 
 WITHDRAWN = "Access to the workspace was withdrawn"
 

@@ -12,7 +12,6 @@ import asyncssh
 from asyncssh.packet import Boolean, SSHPacket, String
 
 from gateway.idle.pulse import Pulse
-from gateway.metrics import Metrics
 from gateway.ssh import limits
 from gateway.ssh.channels import Channels
 from gateway.ssh.flow import Flow
@@ -20,6 +19,7 @@ from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.internals.leg import Leg
 from gateway.ssh.parting import Parting
 from gateway.ssh.pump import Pump
+from gateway.telemetry.metrics import Metrics
 
 _GLOBAL_REQUEST, _REQUEST_SUCCESS, _REQUEST_FAILURE = 80, 81, 82
 _CHANNEL_OPEN, _CHANNEL_OPEN_CONFIRMATION, _CHANNEL_OPEN_FAILURE = 90, 91, 92

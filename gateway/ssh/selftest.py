@@ -7,12 +7,12 @@ from typing import Any
 import asyncssh
 
 from config.settings import SshSettings
-from gateway.metrics import Metrics
 from gateway.ssh.channels import Channels
 from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.options import client_leg_options
 from gateway.ssh.relay import Relay
 from gateway.ssh.upstream import Upstreams
+from gateway.telemetry.metrics import Metrics
 from routing.model import Endpoint, Workspace, WorkspaceState
 
 _LOOPBACK = "127.0.0.1"

@@ -14,9 +14,6 @@ import asyncssh
 from config.settings import SshSettings
 from gateway.idle.uses import Uses
 from gateway.listening import BACKLOG, bind
-from gateway.log import Log
-from gateway.metrics import Metrics
-from gateway.spans import Tracing
 from gateway.spread import find_duration, spread
 from gateway.ssh import attempts, limits
 from gateway.ssh.admission import Admission, SshAccess
@@ -38,6 +35,9 @@ from gateway.ssh.selftest import check_asyncssh
 from gateway.ssh.upstream import Upstreams
 from gateway.ssh.verdicts import RememberedAccess
 from gateway.ssh.waiting import WaitingRoom
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.spans import Tracing
 from gateway.waking import Waker
 
 RESTARTING = "Gateway is restarting, reconnect"

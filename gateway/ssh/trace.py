@@ -3,8 +3,8 @@
 Two spans, because a session may last for days and is told when it is over.
 """
 
-from gateway.spans import Span, Tracing
-from gateway.trace_context import current_trace
+from gateway.telemetry.spans import Span, Tracing
+from gateway.telemetry.trace_context import current_trace
 
 
 class ConnectionTrace:

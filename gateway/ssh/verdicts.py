@@ -16,10 +16,10 @@ from pydantic import SecretStr
 from auth.model import Granted, Unavailable, Verdict
 from auth.remembered import Remembered
 from config.settings import SshSettings
-from gateway.metrics import Metrics
 from gateway.ssh import limits
 from gateway.ssh.admission import SshAccess
 from gateway.ssh.states import is_enterable
+from gateway.telemetry.metrics import Metrics
 
 
 class RememberedAccess:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.slowest import Slow
+from gateway.telemetry.slowest import Slow
 from gateway.top.reading import Reading
 
 _ERRORS = ("failed", "spared")  # of calls to GitLab

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.catalogue import PREFIX
-from gateway.slowest import Slow, read_slow
+from gateway.telemetry.catalogue import PREFIX
+from gateway.telemetry.slowest import Slow, read_slow
 
 _ANSWER_SECONDS = 10.0  # twice of what several workers are given to answer
 

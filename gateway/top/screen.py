@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.slowest import SlowRequest
+from gateway.telemetry.slowest import SlowRequest
 from gateway.top.figures import Around, Figures, Http, Process, Ssh
 
 _REQUESTS_MAX = 10  # of each kind: more says less

@@ -21,7 +21,7 @@ from config.settings import SessionSettings
 from gateway.demo.browser import Browser
 from gateway.demo.terminal import run_over_ssh
 from gateway.demo.world import EDITOR_PORT, OpenWorld, free_ports, open_world
-from gateway.log import open_log
+from gateway.telemetry.log import open_log
 from tests.clock import RunningClock
 from tests.redis_server import run_redis
 

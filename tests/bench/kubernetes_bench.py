@@ -22,10 +22,10 @@ from tempfile import TemporaryDirectory
 
 import uvloop
 
-from gateway.log import open_log
-from gateway.metrics import Metrics
-from gateway.routes_cluster import ClusterRoutes
-from gateway.writer import RouteWriter
+from gateway.routes.cluster import ClusterRoutes
+from gateway.routes.writer import RouteWriter
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 from routing.discovery import RoutingRules
 from routing.kubernetes import open_cluster
 from routing.table import RouteTable

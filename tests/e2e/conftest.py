@@ -28,7 +28,7 @@ from config.section import Section
 from config.settings import Settings
 from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.world import SITE_PORT, ZONE, OpenWorld, Ports, free_ports, open_world
-from gateway.log import open_log
+from gateway.telemetry.log import open_log
 from tests.clock import RunningClock
 from tests.log_words import check_words
 

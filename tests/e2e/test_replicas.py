@@ -24,7 +24,7 @@ from gateway.demo.browser import Browser, Page
 from gateway.demo.gitlab import Endpoint
 from gateway.demo.world import EDITOR_PORT, LOOPBACK, SITE_PORT, OpenWorld, Ports, free_ports, open_world
 from gateway.listening import bind_listeners
-from gateway.log import open_log
+from gateway.telemetry.log import open_log
 from tests.clock import RunningClock
 from tests.redis_server import run_redis
 

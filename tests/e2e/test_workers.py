@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.vocabulary import FIELDS
+from gateway.telemetry.vocabulary import FIELDS
 from tests.e2e.conftest import Setup
 from tests.gateway.conftest import run_command
 from tests.promtool import promtool

@@ -14,14 +14,14 @@ import asyncssh
 from asyncssh.encryption import Encryption, get_encryption, get_encryption_params
 
 from config.settings import SshSettings
-from gateway.log import open_log
-from gateway.metrics import Metrics
 from gateway.ssh.channels import Channels
 from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.internals.leg import Leg
 from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.pump import Pump
 from gateway.ssh.relay import Relay
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 
 GCM, CTR, MAC = b"aes128-gcm@openssh.com", b"aes128-ctr", b"hmac-sha2-256-etm@openssh.com"
 BLOCK = 16

@@ -20,7 +20,7 @@ from gateway.demo.browser import Browser, Page
 from gateway.demo.gitlab_state import GitLabState
 from gateway.demo.world import SITE_PORT, OpenWorld, free_ports, open_world
 from gateway.http.streams import Streams
-from gateway.log import open_log
+from gateway.telemetry.log import open_log
 from tests.clock import RunningClock
 from tests.log_words import check_words
 

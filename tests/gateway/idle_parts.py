@@ -13,8 +13,8 @@ from gateway.idle.sharing import Alone
 from gateway.idle.stops import Stops
 from gateway.idle.uses import Uses
 from gateway.idle.watch import Directory, IdleWatch
-from gateway.log import open_log
-from gateway.metrics import Metrics
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.admin import Operated, serve_admin
 from gateway.listening import bind, close
-from gateway.slowest import Slow, SlowRequest, read_slow, write_slow
+from gateway.telemetry.slowest import Slow, SlowRequest, read_slow, write_slow
 
 SLOW = SlowRequest(
     seconds=2.5, method="GET", workspace="apple", port=3000, path="/", status=200, code="", request_id="ab"

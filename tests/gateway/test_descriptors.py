@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.descriptors import RESERVE, find_ceiling, find_used_ratio, has_room, raise_limit
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 
 Limit = tuple[int, int]
 

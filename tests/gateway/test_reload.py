@@ -124,7 +124,8 @@ async def test_every_setting_is_taken_up_or_named_as_one_that_needs_a_restart(li
 
 async def test_no_part_holds_on_to_the_settings_of_before(live: Live) -> None:
     """So every part, also one that is built tomorrow, goes by those that were taken up last."""
-    first = live.world.settings
+    first = live.world.settings.model_copy(deep=True)  # so that no other gateway has the default of a section
+    live.world.gateway.prepare(first)()
     before = holders(first)
     live.world.gateway.prepare(first.model_copy(deep=True))()
     gc.collect()

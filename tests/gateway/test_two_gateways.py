@@ -15,7 +15,7 @@ from gateway.demo.browser import Browser
 from gateway.demo.gitlab import Endpoint
 from gateway.demo.world import EDITOR_PORT, LOOPBACK, free_ports
 from gateway.listening import bind_listeners
-from gateway.log import open_log
+from gateway.telemetry.log import open_log
 from tests.gateway.conftest import Live, open_live
 from tests.redis_server import RedisServer, run_redis
 

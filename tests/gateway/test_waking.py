@@ -17,8 +17,8 @@ from auth.wishes import NotTold, Told, Wishes
 from config.settings import AuthSettings
 from gateway.demo.gitlab import Endpoint, Fault, StandInGitLab
 from gateway.demo.gitlab_state import GitLabState
-from gateway.log import open_log
-from gateway.metrics import Metrics
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 from gateway.waking import RECORD_SECONDS, Waker, Way
 from routing.model import Workspace, WorkspaceState
 from tests.clock import Clock

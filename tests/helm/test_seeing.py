@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from config.load import describe_settings
-from gateway.metrics import Metrics
-from gateway.vocabulary import EVENTS
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.vocabulary import EVENTS
 from tests.helm.engine import CHART, VALUES, Helm, find, read_values
 from tests.promtool import promtool
 

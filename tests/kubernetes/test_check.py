@@ -17,7 +17,7 @@ from gateway.check.model import Status
 from gateway.check.rights import look_at_rights
 from gateway.check.routes import look_at_routes
 from gateway.check.site import Site
-from gateway.names import LocalhostResolver
+from gateway.localhost import LocalhostResolver
 from routing.cluster_api import ClusterAway
 from routing.rights import read_review
 from tests.kubernetes.clusters import ClusterUnderTest, Rights

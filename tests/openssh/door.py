@@ -12,7 +12,6 @@ from pathlib import Path
 import asyncssh
 
 from config.settings import SshSettings
-from gateway.metrics import Metrics
 from gateway.ssh import limits
 from gateway.ssh.channels import Channels
 from gateway.ssh.credentials import with_whole_signature
@@ -23,6 +22,7 @@ from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.relay import Relay
 from gateway.ssh.upstream import Upstreams
+from gateway.telemetry.metrics import Metrics
 from routing.model import Endpoint, Workspace, WorkspaceState
 from tests.openssh.sshd_settings import SshdSettings
 

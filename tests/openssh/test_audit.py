@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from auth.model import Verdict
 from config.settings import SshSettings
-from gateway.log import open_log
-from gateway.metrics import Metrics
 from gateway.ssh.server import SshDoor
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 from routing.model import Workspace
 
 LOOPBACK = "127.0.0.1"

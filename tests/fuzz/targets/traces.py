@@ -1,5 +1,6 @@
-"""What a request says of its trace (`gateway.trace_context`); each line of an input is a `traceparent`, the last one a
-`tracestate`.
+"""What a request says of its trace (`gateway.telemetry.trace_context`).
+
+Each line of an input is a `traceparent`, the last one a `tracestate`.
 
 - It is a context or none, and nothing is raised.
 - A context has the numbers that the W3C's words give, read here once more piece by piece, and is told on in two header
@@ -9,7 +10,7 @@
 from collections.abc import Sequence
 
 from gateway.http.reader import RequestReader
-from gateway.trace_context import read_trace_context
+from gateway.telemetry.trace_context import read_trace_context
 from tests.fuzz.targets.heads import SETTINGS, Heard
 
 HEX = frozenset(b"0123456789abcdef")

@@ -14,7 +14,7 @@ from gateway.check.model import Finding
 from gateway.check.routes import look_at_routes
 from gateway.check.site import Site
 from gateway.demo.world import OpenWorld, free_ports, open_world
-from gateway.log import open_log
+from gateway.telemetry.log import open_log
 
 
 class Names(AbstractResolver):

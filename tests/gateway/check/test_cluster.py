@@ -8,7 +8,7 @@ import pytest
 from config.settings import AuthSettings, Settings
 from gateway.check.routes import look_at_routes
 from gateway.check.site import Site
-from gateway.names import LocalhostResolver
+from gateway.localhost import LocalhostResolver
 from tests.kubernetes.clusters import Rights, StandInCluster, open_stand_in_cluster
 from tests.kubernetes.objects import endpoint_slice, service
 

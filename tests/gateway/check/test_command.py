@@ -12,7 +12,7 @@ from gateway.check.command import Report, look
 from gateway.check.model import Finding, Result, Step, fault, ok
 from gateway.check.site import Site
 from gateway.check.steps import steps_for
-from gateway.names import LocalhostResolver
+from gateway.localhost import LocalhostResolver
 from tests.gateway.check.conftest import Looked, changed
 from tests.gateway.conftest import run_command
 

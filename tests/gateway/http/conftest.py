@@ -40,9 +40,9 @@ from gateway.http.tls import DoorTls
 from gateway.http.upstream import Origin
 from gateway.idle.ledger import Ledger
 from gateway.idle.uses import Uses
-from gateway.log import open_log
-from gateway.metrics import Metrics
-from gateway.spans import Tracing
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.spans import Tracing
 from gateway.waking import Waker
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Batch, Relisted, Route, ServicePort, WorkspaceService, WorkspaceState

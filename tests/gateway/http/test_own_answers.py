@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gateway.lines import LINE_MAX
+from gateway.telemetry.lines import LINE_MAX
 from routing.model import WorkspaceState
 from tests.gateway.http.conftest import (
     HOST,

@@ -13,7 +13,7 @@ from gateway.http.headers import ResponseHead
 from gateway.http.outbox import Outbox
 from gateway.http.pool import DialError, DialFailure, Pool
 from gateway.http.upstream import Origin, UpstreamConnection
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 from tests.gateway.http.conftest import eventually, free_port, read_head
 
 

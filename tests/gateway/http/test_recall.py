@@ -10,7 +10,7 @@ from gateway.http.decision import Forward
 from gateway.http.headers import RequestHead, parse_request
 from gateway.http.recall import HELD_MAX, Recall
 from gateway.http.upstream import Origin
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 from tests.clock import Clock
 
 HOST = b"3000-apple.ws.example.dev"

@@ -1,6 +1,6 @@
 """What people see who look for slow requests at the door."""
 
-from gateway.slowest import PATH_MAX
+from gateway.telemetry.slowest import PATH_MAX
 from tests.gateway.http.conftest import OK, Stage, World, eventually, read_response, request
 
 

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from gateway.http.tls import DoorTls, TlsUnusable
-from gateway.log import open_log
+from gateway.telemetry.log import open_log
 
 HOST = "3000-apple.ws.example.dev"
 

@@ -7,10 +7,10 @@ import pytest
 
 from config.settings import TracingSettings
 from config.values import AnyNetwork, network
-from gateway.log import open_log
-from gateway.tracing import open_recording
+from gateway.telemetry.log import open_log
+from gateway.telemetry.tracing import open_recording
 from tests.gateway.http.conftest import Workspace, World, open_world, request
-from tests.gateway.test_trace_context import TRACE, VALID
+from tests.gateway.telemetry.test_trace_context import TRACE, VALID
 from tests.otlp import open_collector
 
 

@@ -25,8 +25,8 @@ from gateway.idle.sharing import Alone, Apart, Heard, Sharing
 from gateway.idle.stops import GRACE_SECONDS, RETRY_MAX, RETRY_SECONDS, TURN_SECONDS, Stops
 from gateway.idle.uses import LOOK_SECONDS, Uses
 from gateway.idle.watch import IdleWatch
-from gateway.log import open_log
-from gateway.metrics import Metrics
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 from routing.model import Workspace, WorkspaceState
 from tests.clock import Clock
 from tests.gateway.http.conftest import eventually

@@ -30,10 +30,10 @@ from config.settings import AuthSettings, IdleSettings, SessionSettings, Setting
 from gateway.demo.gitlab import Endpoint, Fault, StandInGitLab
 from gateway.demo.gitlab_model import GitLabUser
 from gateway.demo.gitlab_state import GitLabState
-from gateway.log import open_log
-from gateway.metrics import Metrics
 from gateway.portal.app import PORTAL_RUNNER_LIMITS, build_portal
 from gateway.portal.parts import PortalParts
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 from gateway.waking import Waker
 from routing.discovery import RoutingRules, derive_claim
 from routing.model import Batch, Relisted, ServicePort, WorkspaceService

@@ -23,14 +23,14 @@ from config.settings import IdleSettings, SshSettings
 from gateway.demo.sshd import WorkspaceSshd
 from gateway.idle.ledger import Ledger
 from gateway.idle.uses import Uses
-from gateway.log import open_log
-from gateway.metrics import Metrics
 from gateway.ssh.internals.ends import ClientLeg, WorkspaceLeg
 from gateway.ssh.internals.leg import Leg
 from gateway.ssh.keys import Owners
 from gateway.ssh.options import client_leg_options, workspace_leg_options
 from gateway.ssh.parting import Parting
 from gateway.ssh.server import SshDoor
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 from routing.model import Endpoint, Workspace, WorkspaceState
 from tests.clock import Clock
 from tests.log_words import check_words

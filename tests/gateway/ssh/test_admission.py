@@ -6,12 +6,12 @@ from pydantic import SecretStr
 
 from auth.model import Granted, User
 from config.settings import SshSettings
-from gateway.log import open_log
-from gateway.metrics import Metrics
 from gateway.ssh.admission import Admission
 from gateway.ssh.outcomes import Rejected
 from gateway.ssh.pod_keys import PodKeys
 from gateway.ssh.upstream import Upstreams
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 from tests.gateway.ssh.conftest import Access
 
 

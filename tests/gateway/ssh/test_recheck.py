@@ -8,8 +8,8 @@ import pytest
 
 from auth.model import Denied, GitLabUnavailable, Granted, Unavailable, User, Verdict
 from gateway.demo.sshd import WorkspaceSshd
-from gateway.log import open_log
 from gateway.ssh.recheck import Entry, Recheck
+from gateway.telemetry.log import open_log
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, PATIENCE, Bench
 

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 
 from config.settings import SshSettings
 from gateway.demo.sshd import WorkspaceSshd
-from gateway.log import open_log
-from gateway.metrics import Metrics
 from gateway.ssh.host_keys import HostKeyUnreadable
 from gateway.ssh.selftest import IncompatibleAsyncssh
 from gateway.ssh.server import SshDoor
+from gateway.telemetry.log import open_log
+from gateway.telemetry.metrics import Metrics
 from routing.model import Endpoint
 from tests.gateway.ssh.conftest import LOOPBACK, TOKEN, WORKSPACE, Access, Bench, Directory, Gateway
 

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 
 from auth.model import Denied, Granted, ScopeMissing, Unavailable, User, Verdict, WorkspaceRecord, refused
 from config.settings import SshSettings
-from gateway.metrics import Metrics
 from gateway.ssh import limits
 from gateway.ssh.verdicts import RememberedAccess
+from gateway.telemetry.metrics import Metrics
 from tests.clock import Clock
 from tests.gateway.ssh.conftest import PATIENCE, TOKEN, Access, Gateway
 

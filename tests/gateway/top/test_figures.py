@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.slowest import Slow
+from gateway.telemetry.slowest import Slow
 from gateway.top.figures import compare
 from gateway.top.reading import Reading
 from gateway.top.screen import draw

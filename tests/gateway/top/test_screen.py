@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.slowest import KEPT, Slow, SlowRequest
+from gateway.telemetry.slowest import KEPT, Slow, SlowRequest
 from gateway.top.figures import Around, Figures, Http, Process, Ssh
 from gateway.top.screen import draw
 
