@@ -242,7 +242,7 @@ class Exchange:
             head = replace(head, target=forward.target)
             told += b"X-Forwarded-Prefix: %b\r\n" % forward.prefix
         if self._trace is not None:
-            told += self._trace.context.lines
+            told += self._trace.lines_for(forward)
         told += plane.gate.rounds.line
         upstream.send(request_for_upstream(head, told, self._own_cookies))
         if self._pending:

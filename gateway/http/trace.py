@@ -21,6 +21,11 @@ class RequestTrace(NamedTuple):
     context: TraceContext
     span: Span | None
 
+    def lines_for(self, forward: Forward | None) -> bytes:
+        """The header lines with it. The portal records its own questions in what it hears of: only in ours."""
+        is_portal = forward is None or forward.route is None
+        return b"" if is_portal and self.span is None else self.context.lines
+
     def end(self, *, request_id: str, client: str, forward: Forward | None, status: int, code: str) -> None:
         """The request has ended; `code` is the gateway's own answer, or how it broke off."""
         if self.span is None:

@@ -104,6 +104,19 @@ async def test_a_stranger_does_not_decide_what_is_recorded(collector: Collector)
     assert collector.spans == []
 
 
+async def test_a_stranger_has_no_question_to_gitlab_recorded_either(collector: Collector) -> None:
+    """The portal asks GitLab about any token; spans of that, in a trace of the stranger's choice, fill a collector."""
+    async with traced(collector, ratio=0) as live, aiohttp.ClientSession() as client:
+        visit = live.world.visit
+        _, _, portal = visit.portal_url.partition("://")
+        headers = {"Host": portal, "X-Workspaces-Token": "glpat-made-up", "traceparent": VALID}
+        url = f"http://127.0.0.1:{visit.connect_address[1]}/api/v1/workspaces"
+        async with client.get(url, headers=headers) as response:
+            assert response.status == 401
+
+    assert collector.spans == []
+
+
 async def test_a_login_and_its_session_are_spans_with_the_questions_to_gitlab(collector: Collector) -> None:
     """The session is a child of the login; no token is anywhere."""
     async with traced(collector) as live:
