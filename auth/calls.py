@@ -147,7 +147,7 @@ class Calls:
                 except _Failed as fault:
                     self._circuit.note_failure(opening, asker or f"{endpoint} {next(self._strangers)}", fault.pause)
                     raise
-                self._circuit.note_answer(opening)
+                self._circuit.note_answer(opening, asker or endpoint, is_known=reply.status < 300)
                 return reply
         finally:
             if not is_asked:

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable
 
-from cachetools import TLRUCache
+from cachetools import LRUCache, TLRUCache
 
 from auth.model import GitLabUnavailable
 
@@ -22,6 +22,7 @@ JITTER = 0.25  # of a pause either way, so that replicas do not probe in step
 COMING_BACK = 200  # a second of those who were refused; half of what `ROOM` questions of 100 ms are
 LONGEST_SPREAD = 60.0  # s; whoever has to wait longer goes away
 LIMITED_MAX = 10_000  # askers whom GitLab told to slow down, about 200 B each; beyond it GitLab tells them again
+KNOWN_MAX = 10_000  # askers whom GitLab did not refuse, about 200 B each; who is forgotten is a stranger for a while
 
 
 class Circuit:
@@ -37,6 +38,7 @@ class Circuit:
         self._failures = 0
         self._refused = 0
         self._limited: TLRUCache[str, float] = TLRUCache(LIMITED_MAX, ttu=lambda _key, until, _now: until, timer=clock)
+        self._known: LRUCache[str, bool] = LRUCache(KNOWN_MAX)
         self.room = ROOM
         """How many may ask at once."""
         self.openings = 0
@@ -71,8 +73,13 @@ class Circuit:
         wait = max(0.0, self._until - self._clock()) + self._dice() * spread
         return GitLabUnavailable(why, 1 + int(wait))
 
-    def note_answer(self, opening: int) -> None:
-        """GitLab answered, whatever it said, a question that was asked after so many openings."""
+    def note_answer(self, opening: int, asker: str, *, is_known: bool) -> None:
+        """GitLab answered, whatever it said, a question that was asked after so many openings.
+
+        `is_known` says that it did not refuse the asker.
+        """
+        if is_known:
+            self._known[asker] = True
         if opening != self.openings:
             return
         self._failed.clear()
@@ -92,9 +99,12 @@ class Circuit:
             self._open(retry_after)
 
     def note_limited(self, opening: int, asker: str, seconds: float) -> None:
-        """GitLab said 429 to this asker. Said to everybody, it is about the gateway: then one asks at a time."""
+        """GitLab said 429 to this asker. Said to everybody, it is about the gateway: then one asks at a time.
+
+        Strangers do not count: made-up tokens are limited by our address where those of people are not.
+        """
         self._limited[asker] = self._clock() + seconds
-        if opening == self.openings:
+        if opening == self.openings and asker in self._known:
             self._failures += 1
             if self._failures >= FAILURES_OF_ONE:
                 self._start_over()

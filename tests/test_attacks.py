@@ -102,6 +102,7 @@ ATTACKS = {
     "one person makes GitLab fail for the others, or shuts them out by using up their own rate": (
         "auth/test_circuit.py::test_one_persons_poisoned_question_shuts_out_nobody",
         "auth/test_circuit.py::test_who_asks_too_much_is_the_only_one_who_has_to_wait",
+        "auth/test_calls.py::test_strangers_whom_gitlab_limits_slow_down_nobody_else",
     ),
     "slow clients, floods and idle crowds": (
         "chaos/test_slow_clients.py::test_an_attack_costs_the_others_at_most_three_times_and_bounded_memory",

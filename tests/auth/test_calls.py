@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic import SecretStr
 
-from auth.circuit import FAILURES, LONGEST_PAUSE, ROOM
+from auth.circuit import FAILURES, FAILURES_OF_ONE, LONGEST_PAUSE, ROOM
 from auth.gitlab import GitLabClient, open_gitlab
 from auth.model import GitLabUnavailable, User
 from config.settings import AuthSettings
@@ -145,6 +145,8 @@ async def test_who_is_told_to_slow_down_is_not_asked_about_until_then(outage: Ou
 async def test_a_gitlab_that_limits_everybody_is_asked_once_by_each_until_then(outage: Outage) -> None:
     """As when a proxy before it counts all that come from the gateway."""
     tokens = [outage.token(f"user-{number}") for number in range(300)]
+    await outage.ask(tokens)
+    outage.gitlab.calls.clear()
     outage.gitlab.switches.everywhere.fault = Fault.RATE_LIMITED
     for _ in range(30):
         await outage.ask(tokens)
@@ -169,3 +171,16 @@ async def test_an_unknown_token_is_no_sign_of_an_outage(outage: Outage) -> None:
     await outage.ask(made_up)
 
     assert isinstance((await outage.ask([outage.token("ada")]))[0], User)
+
+
+async def test_strangers_whom_gitlab_limits_slow_down_nobody_else(outage: Outage) -> None:
+    """GitLab limits made-up tokens by our address and good ones by their person; a flood of the former says nothing
+    about the latter, and could otherwise have everybody asked about one after the other."""
+    people = [outage.token(f"user-{number}") for number in range(ROOM)]
+    outage.gitlab.switches.everywhere.fault = Fault.RATE_LIMITED
+    await outage.ask([SecretStr(f"glpat-made-up-{number}") for number in range(2 * FAILURES_OF_ONE)])
+
+    outage.gitlab.switches.everywhere.fault = None
+    answers = await outage.ask(people)
+
+    assert [answer for answer in answers if not isinstance(answer, User)] == []

@@ -28,6 +28,10 @@ def fail(circuit: Circuit, *askers: str, retry_after: float = 0) -> None:
         circuit.note_failure(circuit.openings, asker, retry_after)
 
 
+def answer(circuit: Circuit, opening: int, asker: str = "ada", *, is_known: bool = True) -> None:
+    circuit.note_answer(opening, asker, is_known=is_known)
+
+
 def is_open_to(circuit: Circuit, asker: str) -> bool:
     try:
         circuit.check(asker)
@@ -55,7 +59,7 @@ def test_an_answer_in_between_begins_the_count_again() -> None:
     circuit, _ = make()
     for _ in range(10):
         fail(circuit, "ada", "grace")
-        circuit.note_answer(circuit.openings)
+        answer(circuit, circuit.openings)
 
     assert is_open_to(circuit, "ada")
 
@@ -114,12 +118,12 @@ def test_each_answer_makes_room_for_one_more() -> None:
     before = circuit.openings
     open_circuit(circuit)
     clock.now += FIRST_PAUSE
-    circuit.note_answer(before)
+    answer(circuit, before)
     assert (circuit.room, circuit.is_probing) == (1, True)
 
     rooms = []
     for _ in range(ROOM + 5):
-        circuit.note_answer(circuit.openings)
+        answer(circuit, circuit.openings)
         rooms.append(circuit.room)
     assert rooms == [*range(2, ROOM + 1), *[ROOM] * 6]
 
@@ -141,14 +145,14 @@ def test_a_gitlab_that_stumbles_again_while_it_comes_back_is_spared_for_longer()
     circuit, clock = make()
     open_circuit(circuit)
     clock.now += FIRST_PAUSE
-    circuit.note_answer(circuit.openings)
+    answer(circuit, circuit.openings)
     open_circuit(circuit)
 
     clock.now += FIRST_PAUSE
     assert not is_open_to(circuit, "probe")
     clock.now += FIRST_PAUSE
     for _ in range(ROOM):
-        circuit.note_answer(circuit.openings)
+        answer(circuit, circuit.openings)
     open_circuit(circuit)
     clock.now += FIRST_PAUSE
     assert is_open_to(circuit, "probe")
@@ -171,11 +175,24 @@ def test_a_gitlab_that_tells_everybody_to_slow_down_is_asked_by_one_at_a_time() 
     """And by none of them twice; who is told so cannot shut out the next one."""
     circuit, _ = make()
     for number in range(FAILURES_OF_ONE):
+        answer(circuit, circuit.openings, f"asker {number}")
+    for number in range(FAILURES_OF_ONE):
         circuit.note_limited(circuit.openings, f"asker {number}", 60)
 
     assert circuit.is_probing
     assert not is_open_to(circuit, "asker 3")
     assert is_open_to(circuit, "ada")
+
+
+def test_strangers_who_are_told_to_slow_down_say_nothing_about_others() -> None:
+    """Whom GitLab refused before is a stranger too."""
+    circuit, _ = make()
+    for number in range(FAILURES_OF_ONE):
+        answer(circuit, circuit.openings, f"asker {number}", is_known=False)
+    for number in range(2 * FAILURES_OF_ONE):
+        circuit.note_limited(circuit.openings, f"asker {number}", 60)
+
+    assert circuit.room == ROOM
 
 
 def test_the_more_are_refused_the_further_they_are_spread() -> None:
@@ -194,6 +211,7 @@ def test_what_it_remembers_of_askers_is_bounded() -> None:
     circuit, _ = make()
     for number in range(20_000):
         circuit.note_limited(circuit.openings, f"asker {number}", 60)
-        circuit.note_answer(circuit.openings)
+        answer(circuit, circuit.openings, f"asker {number}")
 
     assert len(circuit._limited) <= 10_000
+    assert len(circuit._known) <= 10_000
