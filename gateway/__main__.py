@@ -152,7 +152,7 @@ def _demo(argv: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="on free ports: one line per step, status 0 if all held")
     parser.add_argument("--json", action="store_true", help="the steps of --check as JSON")
     for door, port in asdict(Ports()).items():
-        parser.add_argument(f"--{door}-port", type=int, default=port, help=f"default {port}")
+        parser.add_argument(f"--{door}-port", type=_port, metavar="N", default=port, help=f"default {port}")
     options = parser.parse_args(argv)
     try:
         if options.check:
@@ -161,6 +161,12 @@ def _demo(argv: Sequence[str]) -> int:
     except OSError as exc:
         return _give_up(f"{exc.strerror or exc}; the demo takes other ports with --http-port, --ssh-port, --admin-port")
     return 0
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)
 
 
 def _give_up(reason: str) -> int:

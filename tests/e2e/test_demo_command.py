@@ -7,6 +7,8 @@ import socket
 import sys
 from pathlib import Path
 
+import pytest
+
 from gateway.demo.world import Ports, free_ports
 
 COMMAND = (sys.executable, "-m", "gateway", "demo")
@@ -53,6 +55,15 @@ async def test_an_occupied_port_is_named() -> None:
     assert status == 1
     assert f"127.0.0.1:{ports.ssh}" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "web", ""])
+async def test_what_is_no_port_is_named(port: str) -> None:
+    """Before anything is started."""
+    status, _, errors = await run(f"--http-port={port}")
+
+    assert status == 2
+    assert errors.endswith(f"argument --http-port: '{port}' is not a port from 1 to 65535\n")
 
 
 async def test_one_interrupt_ends_everything_it_started() -> None:
