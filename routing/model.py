@@ -12,6 +12,11 @@ class WorkspaceState(StrEnum):
     STOPPED = "stopped"
     UNKNOWN = "unknown"
 
+    @property
+    def may_answer(self) -> bool:
+        """Where nobody may read the state of pods, it is unknown of all of them, and whoever dials finds out."""
+        return self in {WorkspaceState.RUNNING, WorkspaceState.UNKNOWN}
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:

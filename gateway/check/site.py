@@ -72,7 +72,7 @@ class Site:
     def find_workspace(self) -> Workspace | None:
         if self.workspace:
             return self.table.get_workspace(self.workspace)
-        running = [one for one in self.table.workspaces if one.state in ("running", "unknown")]
+        running = [one for one in self.table.workspaces if one.state.may_answer]
         return min(running, key=lambda one: one.name, default=None)
 
     async def find_addresses(self, host: str) -> tuple[str, ...]:

@@ -33,11 +33,10 @@ from gateway.http.origins import CrossSiteRule, is_navigation, is_opened_by_hand
 from gateway.http.rights import Rights
 from gateway.pages import Link
 from gateway.waking import Waker, Way
-from routing.model import Route, WorkspaceState
+from routing.model import Route
 
 START = RESERVED + b"start"
 FOLLOW = RESERVED + b"starting"
-_REACHABLE = (WorkspaceState.RUNNING, WorkspaceState.UNKNOWN)
 _REST = 60
 """Seconds for which a workspace that somebody stopped is started by the button alone. GitLab keeps the time, so that it
 counts for all replicas: whatever reloads by itself, in any browser, starts nothing again that was stopped under it."""
@@ -133,7 +132,7 @@ class StartPages:
             return Reply(_explain(record))
         if record.actual_state not in COMING:
             return Reply(NOT_STARTED)
-        if record.actual_state == "Running" and route.workspace.state in _REACHABLE:
+        if record.actual_state == "Running" and route.workspace.state.may_answer:
             self._waker.arrived(route.workspace)
             return Redirect(url)
         return Reply(replace(STARTING, hint=f"GitLab says: {record.actual_state}."))

@@ -18,11 +18,9 @@ from gateway.idle.stops import Stops
 from gateway.idle.timeouts import Timeout, find_timeout
 from gateway.idle.uses import LOOK_SECONDS, Uses
 from gateway.telemetry.log import Log
-from routing.model import Workspace, WorkspaceState
+from routing.model import Workspace
 
 _BATCH = 1000  # workspaces that are looked at in one turn of the loop, a few milliseconds
-_RUNNING = frozenset((WorkspaceState.RUNNING, WorkspaceState.UNKNOWN))
-"""Where nobody may read the state of pods, it is unknown of all of them, and GitLab is asked."""
 
 
 class Directory(Protocol):
@@ -82,7 +80,7 @@ class IdleWatch:
     async def look(self) -> None:
         """One look at everything that is open, and at every workspace."""
         self._uses.look()
-        running = {each.id: each for each in self._directory.workspaces if each.state in _RUNNING}
+        running = {each.id: each for each in self._directory.workspaces if each.state.may_answer}
         self._ledger.keep_only(running)
         self._stops.keep_only(set(running))
         self._timeouts = {each: self._timeouts[each] for each in self._timeouts.keys() & running.keys()}

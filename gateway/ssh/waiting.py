@@ -23,9 +23,8 @@ from gateway.ssh.outcomes import PERMISSION_DENIED, TOO_MANY, TurnedAway, gitlab
 from gateway.ssh.parting import make_printable
 from gateway.ssh.upstream import Unreachable, Upstreams
 from gateway.waking import Waker, Way
-from routing.model import Workspace, WorkspaceState
+from routing.model import Workspace
 
-_REACHABLE = (WorkspaceState.RUNNING, WorkspaceState.UNKNOWN)
 _FINAL = frozenset(("login_refused",))  # an sshd that answered, and would answer the same again
 _READ_ONLY = "a token with the scope read_api alone cannot start it: use one with the scope api"
 _NO_TOKEN = "nobody has let the gateway start it: log in with a GitLab token of the scope api as the password"  # noqa: S105 - a sentence
@@ -140,7 +139,7 @@ class WaitingRoom:
             told = await self._ask(current, owner, mandates)
             if isinstance(told, TurnedAway):
                 return told
-            if current.state not in _REACHABLE or told == "Stopping":  # the pod that still answers is on its way out
+            if not current.state.may_answer or told == "Stopping":  # the pod that still answers is on its way out
                 await self._wait_changed(current, limits.WAKE_LOOK)
                 continue
             leg = await self._upstreams.dial(current)
