@@ -81,7 +81,7 @@ class WorkspaceOwners:
             workspace = (await self._gitlab.find_ownership(self._service_token, workspace_id)).workspace
             if workspace is None:
                 return Denied("no workspace that auth.service_token may read")
-            user = await self._profiles.find_profile(self._service_token, workspace.owner_id)
+            user = await self._profiles.get_profile(self._service_token, workspace.owner_id)
             return await self._describe(self._service_token, user, workspace)
         except TokenRefused as fault:  # says nothing about the owner, so nobody is thrown out for it
             return Unavailable(f"auth.service_token: {fault.operator}")

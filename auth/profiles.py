@@ -32,7 +32,7 @@ def fingerprint(blob: bytes) -> bytes:
 class Profiles(Protocol):
     """What a key needs to be judged. Each raises TokenRefused, ScopeMissing or GitLabUnavailable."""
 
-    async def find_profile(self, token: SecretStr, user_id: int) -> User | None:
+    async def get_profile(self, token: SecretStr, user_id: int) -> User | None:
         """Somebody's account as others see it; None where there is none."""
 
     async def find_keys(self, token: SecretStr, user_id: int) -> frozenset[bytes]:
@@ -46,7 +46,7 @@ class ProfileClient(Profiles):
         self._calls = calls
         self._clock = clock
 
-    async def find_profile(self, token: SecretStr, user_id: int) -> User | None:
+    async def get_profile(self, token: SecretStr, user_id: int) -> User | None:
         reply = await self._calls.ask("profile", f"{self._calls.base}/api/v4/users/{user_id}", token=token)
         if reply.status == 404:
             return None

@@ -53,7 +53,7 @@ class Stopper:
         """Whether there is any token to try."""
         return bool(self._owners.mandates(workspace_id))
 
-    async def stop(self, workspace_id: str, name: str, is_unused: Callable[[], Awaitable[bool]]) -> Outcome:
+    async def stop(self, workspace_id: str, name: str, check_unused: Callable[[], Awaitable[bool]]) -> Outcome:
         """Stop the workspace that GitLab knows by this number and this name.
 
         What one token was refused for is tried with the next; of several refusals the last counts.
@@ -61,7 +61,7 @@ class Stopper:
         outcome: Outcome = NOBODY
         for mandate in self._owners.mandates(workspace_id):
             try:
-                outcome = await self._stop_by(mandate, workspace_id, name, is_unused)
+                outcome = await self._stop_by(mandate, workspace_id, name, check_unused)
             except ScopeMissing as fault:
                 outcome = NotTold(f"{_name(mandate)}: {fault.operator}", lacks_scope=True)
             except TokenRefused as fault:
@@ -80,7 +80,7 @@ class Stopper:
         return False
 
     async def _stop_by(
-        self, mandate: Mandate, workspace_id: str, name: str, is_unused: Callable[[], Awaitable[bool]]
+        self, mandate: Mandate, workspace_id: str, name: str, check_unused: Callable[[], Awaitable[bool]]
     ) -> Outcome:
         token: SecretStr = await mandate.find_token()
         ownership = await self._gitlab.find_ownership(token, workspace_id)
@@ -91,7 +91,7 @@ class Stopper:
             return Denied("whoever signed in does not own it")
         if record.actual_state != "Running" or record.goal != "Running":
             return LeftAlone(f"GitLab says {record.actual_state}, and wants {record.desired_state}")
-        if not await is_unused():
+        if not await check_unused():
             return LeftAlone("somebody uses it again")
         errors = await self._gitlab.want_state(token, workspace_id, "Stopped")
         return NotTold("; ".join(errors)) if errors else Stopped(mandate.kind)

@@ -115,7 +115,7 @@ class Kubernetes(ClusterApi):
     async def patch_service(self, namespace: str, name: str, patch: Manifest) -> Manifest:
         return await self._ask("PATCH", SERVICES.path(namespace, name), {"fieldManager": _FIELD_MANAGER}, patch)
 
-    async def is_allowed(self, right: Right) -> bool:
+    async def check_allowed(self, right: Right) -> bool:
         """Whether these credentials carry a right.
 
         Raises:

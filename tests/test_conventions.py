@@ -237,6 +237,27 @@ def modules_are_named_after_a_noun(modules: list[Module]) -> list[str]:
     ]
 
 
+def functions_do_as_their_names_say(modules: list[Module]) -> list[str]:
+    """`find_*` finds or raises; what may have nothing to give is `get_*`; `is_*` and `has_*` never wait."""
+    return [
+        module.breach(node.lineno, f"{node.name} {problem}")
+        for module in modules
+        for node in module.nodes
+        if module.is_shipped and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for problem in [_broken_promise(node)]
+        if problem
+    ]
+
+
+def _broken_promise(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    name, returned = function.name.lstrip("_"), ast.unparse(function.returns) if function.returns else ""
+    if name.startswith("find_") and "None" in returned.split(" | ")[1:]:
+        return "may find nothing and does not raise"
+    if name.startswith(("is_", "has_")) and isinstance(function, ast.AsyncFunctionDef):
+        return "waits"
+    return ""
+
+
 def silenced_checks_have_a_reason(modules: list[Module]) -> list[str]:
     """A silenced linter or type checker is silenced by code and with a reason on the same line."""
     return [
@@ -291,6 +312,7 @@ RULES: list[Rule] = [
     modules_say_what_they_are_for,
     modules_are_short,
     modules_are_named_after_a_noun,
+    functions_do_as_their_names_say,
     silenced_checks_have_a_reason,
     skipped_tests_have_a_reason,
 ]
@@ -363,6 +385,10 @@ def test_project_keeps_the_rule(project: list[Module], rule: Rule) -> None:
         (modules_are_named_after_a_noun, "auth/utils.py", ""),
         (modules_are_named_after_a_noun, "gateway/common/a.py", ""),
         (modules_are_named_after_a_noun, "tests/helpers.py", ""),
+        (functions_do_as_their_names_say, "auth/a.py", "def find_a() -> A | None: ..."),
+        (functions_do_as_their_names_say, "auth/a.py", "class A:\n    async def _find_b(self) -> B | C | None: ..."),
+        (functions_do_as_their_names_say, "auth/a.py", "async def is_a() -> bool: ..."),
+        (functions_do_as_their_names_say, "auth/a.py", "async def _has_a() -> bool: ..."),
         (silenced_checks_have_a_reason, "auth/a.py", "x = 1  # noqa"),
         (silenced_checks_have_a_reason, "auth/a.py", "x = 1  # noqa: S105"),
         (silenced_checks_have_a_reason, "auth/a.py", "x = 1  # NOQA - because"),
@@ -408,6 +434,9 @@ def test_rule_finds_a_breach(rule: Rule, path: str, text: str) -> None:
         (modules_say_what_they_are_for, "tests/a.py", ""),
         (modules_are_short, "auth/a.py", "x = 1\n" * MAX_LINES),
         (modules_are_named_after_a_noun, "auth/commons.py", ""),
+        (functions_do_as_their_names_say, "auth/a.py", "def get_a() -> A | None: ...\ndef is_a() -> bool: ..."),
+        (functions_do_as_their_names_say, "auth/a.py", "def find_a() -> A | Denied: ...\ndef _find_b() -> None: ..."),
+        (functions_do_as_their_names_say, "tests/a.py", "async def is_a() -> bool: ..."),
         (silenced_checks_have_a_reason, "auth/a.py", "x = 1  # noqa: S105 - a name"),
         (silenced_checks_have_a_reason, "auth/a.py", "x = 1  # noqa: S105, S106  # a name"),
         (silenced_checks_have_a_reason, "auth/a.py", "x = 1  # type: ignore[misc, no-untyped-call]  # untyped"),

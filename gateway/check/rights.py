@@ -23,7 +23,7 @@ async def look_at_rights(site: Site) -> Finding:
     rights = wanted_rights(site.settings.watch_namespaces)
     try:
         async with open_cluster(site.settings.kubeconfig) as cluster:
-            missing = [right for right in rights if not await cluster.is_allowed(right)]
+            missing = [right for right in rights if not await cluster.check_allowed(right)]
     except ClusterNotFound as exc:
         return fault(str(exc), "set one of them, or run the check in the gateway's pod")
     except ClusterFault as exc:

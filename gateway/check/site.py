@@ -69,7 +69,7 @@ class Site:
             *(f"{conflict.name} of {conflict.refused} is {conflict.holder}'s" for conflict in conflicts),
         ]
 
-    def find_workspace(self) -> Workspace | None:
+    def get_workspace(self) -> Workspace | None:
         if self.workspace:
             return self.table.get_workspace(self.workspace)
         running = [one for one in self.table.workspaces if one.state.may_answer]

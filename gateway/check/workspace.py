@@ -15,7 +15,7 @@ _VERSION_MAX = 255  # bytes, RFC 4253 section 4.2
 
 async def look_at_ports(site: Site) -> Finding:
     """Each port is dialled; one that nobody listens on is its developer's affair, one that hangs the operator's."""
-    workspace = site.find_workspace()
+    workspace = site.get_workspace()
     if workspace is None:
         return _none(site)
     listening, silent = [], []
@@ -38,7 +38,7 @@ async def look_at_ports(site: Site) -> Finding:
 
 async def look_at_sshd(site: Site) -> Finding:
     """It says that it is an SSH server."""
-    workspace = site.find_workspace()
+    workspace = site.get_workspace()
     if workspace is None:
         return _none(site)
     if not site.settings.ssh.enabled:

@@ -66,7 +66,7 @@ class RedisSharing(Sharing):
                 seconds = {number: f"{idle[number]:.0f}" for number in batch}
                 await self._redis.hset(_UNUSED, mapping=cast(Any, seconds))
 
-    async def is_used(self, workspace_id: str) -> bool:
+    async def check_used(self, workspace_id: str) -> bool:
         with _translated():
             mark = await cast(Awaitable[bytes | None], self._redis.hget(_USED, workspace_id))
         is_used, self._marks[workspace_id] = mark != self._marks.get(workspace_id), mark

@@ -38,7 +38,7 @@ class Sharing(Protocol):
     async def remember(self, idle: Mapping[str, float]) -> None:
         """Keep for gateways that start later how long each workspace has been unused."""
 
-    async def is_used(self, workspace_id: str) -> bool:
+    async def check_used(self, workspace_id: str) -> bool:
         """Whether another gateway told of a use since the last exchange."""
 
     async def take_turn(self, workspace_id: str, seconds: float) -> bool:
@@ -58,7 +58,7 @@ class Alone(Sharing):
     async def remember(self, idle: Mapping[str, float]) -> None:
         """There is nowhere to."""
 
-    async def is_used(self, workspace_id: str) -> bool:
+    async def check_used(self, workspace_id: str) -> bool:
         del workspace_id
         return False
 

@@ -141,17 +141,17 @@ class Stops:
             return
         if not await self._sharing.take_turn(workspace.id, TURN_SECONDS):
             return
-        is_unused = partial(self._is_unused, workspace.id, standing.timeout)
-        outcome = await self._stopper.stop(workspace.id, workspace.name, is_unused)
+        check_unused = partial(self._check_unused, workspace.id, standing.timeout)
+        outcome = await self._stopper.stop(workspace.id, workspace.name, check_unused)
         match outcome:
             case Stopped(by):
                 self._metrics.idle_stops.labels("stopped").inc()
                 self._log.info("audit.workspace_stopped", **_facts(workspace, standing), by=by)
-                await self._finish(workspace, is_used_again=not await is_unused())
+                await self._finish(workspace, is_used_again=not await check_unused())
             case LeftAlone(reason):
                 self._metrics.idle_stops.labels("left_alone").inc()
                 self._log.info("idle.left_alone", **_facts(workspace, standing), reason=reason)
-                if await is_unused():
+                if await check_unused():
                     self._ledger.restart(workspace.id)
                 self.forget(workspace.id)
             case _:
@@ -165,9 +165,9 @@ class Stops:
         elif not is_used_again:
             self._ledger.restart(workspace.id)
 
-    async def _is_unused(self, workspace_id: str, seconds: float) -> bool:
+    async def _check_unused(self, workspace_id: str, seconds: float) -> bool:
         """By this gateway and by all others."""
-        if await self._sharing.is_used(workspace_id):
+        if await self._sharing.check_used(workspace_id):
             self._ledger.note(workspace_id, Use.ELSEWHERE)
         return (self._ledger.idle(workspace_id) or 0) >= seconds
 

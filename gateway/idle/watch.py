@@ -89,7 +89,7 @@ class IdleWatch:
             timeout = self._find_timeout(workspace)
             self._ledger.begin(workspace.id)
             self._leave_time_to_warn(workspace.id, timeout.seconds)
-            standing = self._find_standing(workspace.id, timeout)
+            standing = self._measure(workspace.id, timeout)
             if standing is not None:
                 self._stops.consider(workspace, standing, is_shared=is_shared)
             if number % _BATCH == _BATCH - 1:
@@ -102,7 +102,7 @@ class IdleWatch:
 
     def get_standing(self, workspace: Workspace) -> Standing | None:
         """None where it does not run, or was not looked at yet."""
-        return self._find_standing(workspace.id, find_timeout(workspace, self._settings))
+        return self._measure(workspace.id, find_timeout(workspace, self._settings))
 
     def keep(self, workspace: Workspace, user_id: int) -> None:
         """Somebody wants it to run on."""
@@ -146,7 +146,7 @@ class IdleWatch:
         if timeout and not 0 < before <= timeout:
             self._ledger.shorten(workspace_id, max(0.0, timeout - self._settings.warning))
 
-    def _find_standing(self, workspace_id: str, timeout: Timeout) -> Standing | None:
+    def _measure(self, workspace_id: str, timeout: Timeout) -> Standing | None:
         last = self._ledger.get(workspace_id)
         if last is None:
             return None

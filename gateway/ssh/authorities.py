@@ -32,7 +32,7 @@ class Authorities:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def find_credential(self, blob: bytes, address: str) -> Credential | None:
+    def get_credential(self, blob: bytes, address: str) -> Credential | None:
         """What a certificate allows a client at this address; None where it allows nothing."""
         if not self._keys:
             return None

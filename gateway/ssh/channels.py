@@ -66,7 +66,7 @@ class Channels:
         """How many are open; one is closed when both ends have said so (RFC 4254 section 5.3)."""
         return max(0, self._opened - self._failed - min(self._closed.values()))
 
-    def find_refusal(self, packet: SSHPacket, *, is_client: bool) -> bytes | None:
+    def get_refusal(self, packet: SSHPacket, *, is_client: bool) -> bytes | None:
         """The refusal of a channel that one end asks to open, None where the other end is to decide."""
         kind, number = packet.get_string(), packet.get_uint32()
         refusal = self._refuse(kind, is_client=is_client)

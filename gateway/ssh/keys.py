@@ -75,7 +75,7 @@ class KeyAccess:
         """Whether clients hear of keys at all. Of no workspace alone, or that would tell which ones exist."""
         return self._owners.can_tell
 
-    async def find_credential(self, workspace: Workspace | None, blob: bytes, address: str) -> Credential | None:
+    async def get_credential(self, workspace: Workspace | None, blob: bytes, address: str) -> Credential | None:
         """What this key is to the workspace, None where it opens nothing; GitLab is asked once for many keys."""
         algorithm = _algorithm(blob)
         if workspace is None or algorithm not in USER_KEYS | USER_CERTIFICATES:
@@ -85,7 +85,7 @@ class KeyAccess:
             return None
         if algorithm in USER_KEYS:
             return _key_of(owner, blob)
-        credential = self._authorities.find_credential(blob, address)
+        credential = self._authorities.get_credential(blob, address)
         return credential if credential is not None and credential.belongs_to(owner) else None
 
     async def decide(self, workspace: Workspace, credential: Credential) -> Verdict:

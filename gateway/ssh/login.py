@@ -134,7 +134,7 @@ class Login:
             raise _no_more_tries()
         due = time.monotonic() + self._settings.failure_delay
         async with self._checking:
-            credential = await self._find_credential(self._keys, blob)
+            credential = await self._get_credential(self._keys, blob)
             if credential is None:
                 return await self._pass_over(due)
             if not signed:
@@ -212,9 +212,9 @@ class Login:
             self.entry = Entry(partial(keys.ask, self.workspace, credential))
         return outcome
 
-    async def _find_credential(self, keys: KeyAccess, blob: bytes) -> Credential | None:
+    async def _get_credential(self, keys: KeyAccess, blob: bytes) -> Credential | None:
         try:
-            return await keys.find_credential(self.workspace, blob, self.source[0])
+            return await keys.get_credential(self.workspace, blob, self.source[0])
         except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is: a token may still do
             self.log.error("ssh.failed", crash=describe_crash(exc))  # noqa: TRY400 - a traceback might hold the token
             return None

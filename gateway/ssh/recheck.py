@@ -42,11 +42,11 @@ class Recheck:
         early = _SPREAD * self._chance()
         while refusals < _REFUSALS:
             await asyncio.sleep(self._interval * (1 - early))
-            is_refused = await self._is_refused(entry)
+            is_refused = await self._ask(entry)
             if is_refused is not None:
                 refusals = refusals + 1 if is_refused else 0
 
-    async def _is_refused(self, entry: Entry) -> bool | None:
+    async def _ask(self, entry: Entry) -> bool | None:
         """None if nobody could say."""
         try:
             verdict = await entry.ask()

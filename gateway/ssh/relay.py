@@ -194,7 +194,7 @@ class Relay:
             case 80:
                 return payload if self._on_global_request(side, other, packet, len(payload)) else None
             case 90:
-                refusal = self._channels.find_refusal(packet, is_client=is_client)
+                refusal = self._channels.get_refusal(packet, is_client=is_client)
                 if refusal is None:
                     return payload
                 side.leg.send(refusal)

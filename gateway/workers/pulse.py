@@ -18,11 +18,11 @@ async def wait_silent(admin: Path) -> None:
     heard = loop.time()
     while loop.time() - heard < SILENT_SECONDS:
         await asyncio.sleep(INTERVAL_SECONDS)
-        if await _is_alive(admin):
+        if await _ask_alive(admin):
             heard = loop.time()
 
 
-async def _is_alive(admin: Path) -> bool:
+async def _ask_alive(admin: Path) -> bool:
     timeout = aiohttp.ClientTimeout(total=INTERVAL_SECONDS)
     connector = aiohttp.UnixConnector(str(admin))
     try:

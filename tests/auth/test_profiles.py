@@ -83,8 +83,8 @@ async def test_an_account_is_found_with_its_state(world: World, profiles: Profil
     world.state.block(ida)
 
     # What is missing from a public profile is read the narrower way.
-    assert await profiles.find_profile(token, ida.id) == User(ida.id, "ida", "blocked", external=True)
-    assert await profiles.find_profile(token, 999_999) is None
+    assert await profiles.get_profile(token, ida.id) == User(ida.id, "ida", "blocked", external=True)
+    assert await profiles.get_profile(token, 999_999) is None
     assert await profiles.find_keys(token, 999_999) == frozenset()
 
 
@@ -99,7 +99,7 @@ async def test_a_refused_token_is_told_apart(
     with pytest.raises(fault):
         await profiles.find_keys(asked_with, world.jo.id)
     with pytest.raises(fault):
-        await profiles.find_profile(asked_with, world.jo.id)
+        await profiles.get_profile(asked_with, world.jo.id)
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ async def test_anything_else_is_gitlab_being_unavailable(
     with pytest.raises(GitLabUnavailable):
         await profiles.find_keys(token, world.jo.id)
     with pytest.raises(GitLabUnavailable):
-        await profiles.find_profile(token, world.jo.id)
+        await profiles.get_profile(token, world.jo.id)
 
 
 async def test_a_profile_of_another_user_is_no_answer(world: World, profiles: ProfileClient, token: SecretStr) -> None:
     """An account is only believed to be the one that was asked for."""
     world.gitlab.switches[Endpoint.USER_BY_ID].fault = Answer(200, '{"id": 2, "username": "x", "state": "active"}')
     with pytest.raises(GitLabUnavailable):
-        await profiles.find_profile(token, 1)
+        await profiles.get_profile(token, 1)

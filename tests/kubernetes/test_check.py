@@ -140,7 +140,7 @@ async def test_workspaces_are_known_by_their_services(cluster: ClusterUnderTest,
     assert found.status is Status.FAULT
     assert found.detail.startswith("2 workspaces with 2 hosts, and refused: ")
     assert name("cherry") in found.detail
-    workspace = site.find_workspace()
+    workspace = site.get_workspace()
     assert workspace is not None
     assert workspace.name == name("berry")
     assert site.zones == ("ws.example.dev",)

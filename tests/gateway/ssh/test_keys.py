@@ -440,15 +440,15 @@ def test_a_certificate_signed_with_sha1_or_changed_afterwards_opens_nothing() ->
     weak = certify(authority, key, sig_alg="ssh-rsa").public_data
     changed = good.replace(String("ada"), String("eve"))
 
-    assert authorities.find_credential(good, LOOPBACK) is not None
-    assert authorities.find_credential(weak, LOOPBACK) is None
+    assert authorities.get_credential(good, LOOPBACK) is not None
+    assert authorities.get_credential(weak, LOOPBACK) is None
     assert changed != good
-    assert authorities.find_credential(changed, LOOPBACK) is None
+    assert authorities.get_credential(changed, LOOPBACK) is None
 
 
 @pytest.mark.parametrize("blob", [b"", b"\xff" * 40, String("ssh-ed25519-cert-v01@openssh.com"), String("x") * 9])
 def test_what_is_no_certificate_is_none(blob: bytes) -> None:
-    assert Authorities([new_key()]).find_credential(blob, LOOPBACK) is None
+    assert Authorities([new_key()]).get_credential(blob, LOOPBACK) is None
 
 
 def test_an_authority_that_is_none_is_named(tmp_path: Path) -> None:
@@ -507,4 +507,4 @@ def test_damaged_certificates_are_none_and_raise_nothing() -> None:
     for at in range(0, len(good), 3):
         for byte in (0x00, 0x80, 0xFF):
             damaged = good[:at] + bytes((byte,)) + good[at + 1 :]
-            assert damaged == good or authorities.find_credential(damaged, LOOPBACK) is None
+            assert damaged == good or authorities.get_credential(damaged, LOOPBACK) is None
