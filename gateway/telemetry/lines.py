@@ -101,10 +101,8 @@ class LineWriter:
     def _write_queue(self) -> None:
         with self._lock:
             lines, self._queue = self._queue, []
-        data, begin = (
-            "".join(lines).encode("ascii", "replace"),
-            0,
-        )  # nothing may end the thread: not even what is no line
+        data = "".join(lines).encode("ascii", "replace")  # nothing may end the thread: not even what is no line
+        begin = 0
         while begin < len(data):
             end = data.rfind(b"\n", begin, begin + LINE_MAX) + 1 or data.find(b"\n", begin) + 1 or len(data)
             is_written = self._write_whole(data[begin:end])

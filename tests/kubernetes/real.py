@@ -8,17 +8,17 @@ import asyncio
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from gateway.demo.quiet_ports import quiet_ports
 from tests.helm.engine import open_helm
 from tests.kubernetes.clusters import ClusterUnderTest, Rights, write_kubeconfig
 from tests.kubernetes.objects import Object
@@ -50,7 +50,6 @@ class RealServer:
     folder: Path
     port: int
     etcd_port: int
-    admin_token: str = field(repr=False)
     _apiserver: subprocess.Popen[bytes] | None = None
 
     @property
@@ -113,8 +112,8 @@ class RealServer:
 def run_real_server(programs: Programs, folder: Path) -> Iterator[RealServer]:
     """An API server without objects while the block runs."""
     token = secrets.token_hex(16)
-    ports = _free_ports(3)
-    server = RealServer(programs, folder, ports[0], ports[1], token)
+    ports = quiet_ports(3)
+    server = RealServer(programs, folder, ports[0], ports[1])
     (folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
     for command in (["genrsa", "-out", "sa.key", "2048"], ["rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub"]):
         subprocess.run(["openssl", *command], cwd=folder, capture_output=True, check=True)  # noqa: S603, S607 - Debian's
@@ -242,11 +241,3 @@ def _post(url: str, body: Object) -> Object:
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - see above
         told: Object = json.load(response)
         return told
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
