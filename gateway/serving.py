@@ -39,7 +39,7 @@ async def serve(settings: Settings, log: Log, listeners: Listeners, ready: Calla
         await signalled.get()
         log.info("gateway.draining")
         status = await _drain(gateway, signalled)
-    log.info("gateway.closed", status=status)
+    log.info("gateway.closed", exit_status=status)
     return status
 
 

@@ -66,7 +66,7 @@ async def test_a_log_that_nobody_reads_stops_nobody(setup: Setup, tmp_path: Path
 
     told = [json.loads(line) for line in output.splitlines()]
     assert [line["event"] for line in told].count("http.request") == SENT
-    assert told[-1]["event"] == "gateway.closed"
+    assert (told[-1]["event"], told[-1]["exit_status"]) == ("gateway.closed", 0)
     assert process.returncode == 0
 
 
