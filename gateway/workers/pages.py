@@ -11,6 +11,7 @@ from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.slowest import merge_slow
 from gateway.telemetry.totals import Totals
+from gateway.workers.admin_socket import ask_worker
 
 ANSWER_SECONDS = 5.0  # for a worker to say something: it takes milliseconds, and a stuck one must not hide the others
 _PARENT = -1  # among the numbers of workers, which count from 0
@@ -55,14 +56,8 @@ class WorkerPages:
         return [(worker, answer) for worker, answer in answers if answer is not None]
 
     async def _ask(self, worker: int, admin: Path, page: str) -> bytes | None:
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        connector = aiohttp.UnixConnector(str(admin))
         try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout) as client,
-                client.get(f"http://worker/{page}") as response,
-            ):
-                return await response.read()
+            return await ask_worker(admin, page, ANSWER_SECONDS)
         except (aiohttp.ClientError, TimeoutError) as exc:
             self._log.warning("worker.silent", worker=worker, error=type(exc).__name__)
             return None

@@ -8,28 +8,25 @@ from pathlib import Path
 
 import aiohttp
 
+from gateway.workers.admin_socket import ask_worker
+
 INTERVAL_SECONDS = 3.0  # between two looks; each costs a worker less than a millisecond
 SILENT_SECONDS = 15.0  # a loop that does not turn for so long serves nobody; a machine under load is late by one or two
 
 
-async def wait_silent(admin: Path) -> None:
-    """Until the worker behind this admin socket has said nothing for `SILENT_SECONDS`."""
+async def wait_silent(admin: Path, *, interval: float = INTERVAL_SECONDS, silent: float = SILENT_SECONDS) -> None:
+    """Until the worker behind this admin socket has said nothing for so many seconds; it is asked at each interval."""
     loop = asyncio.get_running_loop()
     heard = loop.time()
-    while loop.time() - heard < SILENT_SECONDS:
-        await asyncio.sleep(INTERVAL_SECONDS)
-        if await _ask_alive(admin):
+    while loop.time() - heard < silent:
+        await asyncio.sleep(interval)
+        if await _ask_alive(admin, interval):
             heard = loop.time()
 
 
-async def _ask_alive(admin: Path) -> bool:
-    timeout = aiohttp.ClientTimeout(total=INTERVAL_SECONDS)
-    connector = aiohttp.UnixConnector(str(admin))
+async def _ask_alive(admin: Path, seconds: float) -> bool:
     try:
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as client,
-            client.get("http://worker/healthz") as response,
-        ):
-            return response.status == 200
+        await ask_worker(admin, "healthz", seconds)
     except (aiohttp.ClientError, TimeoutError):
         return False
+    return True

@@ -30,8 +30,6 @@ from gateway.workers.pages import WorkerPages
 from gateway.workers.pulse import wait_silent
 
 RESPAWN_SECONDS = 1.0  # before a worker that died at once is replaced, so that a fault does not become a storm
-
-
 TAKE_SECONDS = 30.0  # for a worker to take up settings: it takes milliseconds, and a stuck one must not hold the rest
 
 

@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from gateway.workers import pulse
 from gateway.workers.pulse import wait_silent
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tenths instead of seconds."""
-    monkeypatch.setattr(pulse, "INTERVAL_SECONDS", 0.05)
-    monkeypatch.setattr(pulse, "SILENT_SECONDS", 0.3)
+QUICK = {"interval": 0.05, "silent": 0.3}  # tenths instead of seconds
 
 
 @pytest.fixture
@@ -42,7 +36,7 @@ async def test_one_that_answers_is_left_alone(admin: tuple[Path, asyncio.Event])
     """For ever."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
-            await wait_silent(admin[0])
+            await wait_silent(admin[0], **QUICK)
 
 
 async def test_one_that_answers_no_more_is_noticed(admin: tuple[Path, asyncio.Event]) -> None:
@@ -51,10 +45,10 @@ async def test_one_that_answers_no_more_is_noticed(admin: tuple[Path, asyncio.Ev
     answers.clear()
 
     async with asyncio.timeout(20):
-        await wait_silent(path)
+        await wait_silent(path, **QUICK)
 
 
 async def test_one_whose_socket_is_gone_is_noticed(tmp_path: Path) -> None:
     """It is as silent as can be."""
     async with asyncio.timeout(20):
-        await wait_silent(tmp_path / "nobody")
+        await wait_silent(tmp_path / "nobody", **QUICK)
