@@ -67,9 +67,8 @@ async def test_ten_thousand_ask_fifty_at_once_and_the_rest_is_told_when_to_come_
     visitors: Visitors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thousand wait, the others hear at once that they cannot."""
-    monkeypatch.setattr(
-        module, "PATIENCE", 600
-    )  # a busy machine takes longer to make ten thousand than they would wait
+    # A busy machine takes longer to make ten thousand than they would wait.
+    monkeypatch.setattr(module, "PATIENCE", 600)
     async with asyncio.TaskGroup() as group:
         for _ in range(10_000):
             group.create_task(visitors.visit())
