@@ -158,6 +158,7 @@ THREATS = {
         f"{HTTP}/test_token_gate.py::test_a_revoked_token_ends_the_programs_streams",
         f"{HTTP}/test_streams.py::test_a_blocked_user_is_out_within_five_minutes",
         f"{HTTP}/test_streams.py::test_a_clock_that_was_set_back_keeps_nobody_in",
+        f"{SSH}/test_waiting.py::test_a_token_that_is_revoked_during_the_wait_lets_nobody_in",
         "the clock is set",
     ),
     "read or change SSH on its way": (

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import asyncssh
 
+from auth.model import Denied
 from config.settings import SshSettings
 from gateway.ssh.admission import Admission, SshAccess
 from gateway.ssh.attempts import NO_AUTH, NO_LOGIN, USER_FORMAT, find_error_type
@@ -231,7 +232,7 @@ class Login:
         self.trace.follow()
         started = time.monotonic()
         try:
-            outcome = await check
+            outcome = await self._confirm(await check)
         except Exception as exc:  # noqa: BLE001 - a fault of ours, whatever it is, is this connection's alone
             self.log.error("ssh.failed", crash=describe_crash(exc))  # noqa: TRY400 - a traceback might hold the token
             return TurnedAway("internal", FAILED, asyncssh.DISC_BY_APPLICATION)
@@ -246,6 +247,20 @@ class Login:
             outcome.upstream.kill()
             return TurnedAway("too_many", TOO_MANY)
         return outcome
+
+    async def _confirm(self, outcome: Outcome) -> Outcome:
+        """Asks about whoever waited once more, whose right may be gone by now; who cannot be asked takes none away."""
+        if not isinstance(outcome, Admitted) or not self.is_waiting or self.entry is None:
+            return outcome
+        try:
+            verdict = await self.entry.ask()
+        except BaseException:
+            outcome.upstream.kill()
+            raise
+        if not isinstance(verdict, Denied):
+            return outcome
+        outcome.upstream.kill()
+        return TurnedAway("withdrawn", PERMISSION_DENIED)
 
     def _refuse(self, method: str, outcome: Rejected | TurnedAway) -> None:
         self.reason = outcome.reason

@@ -556,3 +556,30 @@ def _add_key(sleeper: Sleeper) -> str:
     path.chmod(0o600)
     sleeper.live.state.add_key(sleeper.ada, key.export_public_key().decode())
     return str(path)
+
+
+@pytest.mark.parametrize("service", ["api", ""])
+async def test_a_token_that_is_revoked_during_the_wait_lets_nobody_in(tmp_path: Path, service: str) -> None:
+    """What the service token says of the workspace says nothing of the token that was revoked."""
+    async with open_sleeper(tmp_path, service=service) as sleeper:
+        token = sleeper.token()
+        async with sleeper.ssh(token=token) as client:
+            await client.wait_line("starting it")
+            sleeper.live.state.revoke(token)
+            await sleeper.come_up()
+            assert await client.end() == (255, "")
+
+        assert [line["reason"] for line in sleeper.live.logged("ssh.refused")] == ["withdrawn"]
+
+
+async def test_an_owner_who_is_blocked_during_the_wait_is_not_let_in(tmp_path: Path) -> None:
+    """With a key, of which the workspace knows nothing either."""
+    async with open_sleeper(tmp_path, service="api") as sleeper:
+        key = _add_key(sleeper)
+        async with sleeper.ssh("-i", key, token="none") as client:
+            await client.wait_line("starting it")
+            sleeper.live.state.block(sleeper.ada)
+            await sleeper.come_up()
+            assert await client.end() == (255, "")
+
+        assert sleeper.live.logged("ssh.refused")[-1]["reason"] == "withdrawn"
