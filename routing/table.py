@@ -80,6 +80,11 @@ class RouteTable:
         """The workspace that people know by this name."""
         return self._known_workspaces.get(name)
 
+    def is_eldest(self, workspace: Workspace) -> bool:
+        """Whether no older Service speaks for the same number of GitLab's."""
+        oldest = self._ids.get_oldest(workspace.id)
+        return oldest is not None and oldest.workspace == workspace
+
     def routes_of(self, workspace: Workspace) -> tuple[Route, ...]:
         """The hosts that lead to this workspace, in the order of its Service."""
         claimants = self._names.of(workspace.name)

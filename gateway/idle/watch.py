@@ -28,6 +28,7 @@ class Directory(Protocol):
 
     @property
     def workspaces(self) -> tuple[Workspace, ...]: ...
+    def is_eldest(self, workspace: Workspace) -> bool: ...
 
 
 class IdleWatch:
@@ -80,7 +81,7 @@ class IdleWatch:
     async def look(self) -> None:
         """One look at everything that is open, and at every workspace."""
         self._uses.look()
-        running = {each.id: each for each in self._directory.workspaces if each.state.may_answer}
+        running = self._find_running()
         self._ledger.keep_only(running)
         self._stops.keep_only(set(running))
         self._timeouts = {each: self._timeouts[each] for each in self._timeouts.keys() & running.keys()}
@@ -94,6 +95,14 @@ class IdleWatch:
                 self._stops.consider(workspace, standing, is_shared=is_shared)
             if number % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0)
+
+    def _find_running(self) -> dict[str, Workspace]:
+        """By number. A younger Service of the same one says neither how it is called nor how long it may be unused."""
+        running: dict[str, Workspace] = {}
+        for each in self._directory.workspaces:
+            if each.state.may_answer and (each.id not in running or self._directory.is_eldest(each)):
+                running[each.id] = each
+        return running
 
     @property
     def ending(self) -> AbstractSet[str]:

@@ -209,6 +209,17 @@ def test_a_second_service_of_a_workspace_is_welcome_in_its_namespace() -> None:
     assert table.contested == 0
 
 
+def test_of_the_services_of_one_number_the_oldest_is_known() -> None:
+    """Whatever the order in which they came."""
+    table = RouteTable()
+    younger = claim("apple-ports", workspace_id="993", created=2)
+    table.apply(Relisted((younger, claim("apple", workspace_id="993"))))
+
+    assert {each.name: table.is_eldest(each) for each in table.workspaces} == {"apple": True, "apple-ports": False}
+    table.apply(Relisted((younger,)))
+    assert table.is_eldest(younger.workspace)
+
+
 def test_a_conflict_is_told_once() -> None:
     """The loser may change as often as it likes; what is contested now is still counted."""
     table = RouteTable()

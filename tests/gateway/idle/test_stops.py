@@ -43,6 +43,9 @@ class Workspaces:
 
     workspaces: tuple[Workspace, ...] = (APPLE,)
 
+    def is_eldest(self, workspace: Workspace) -> bool:
+        return workspace.uid == APPLE.uid
+
 
 @dataclass
 class Watcher:
@@ -569,3 +572,20 @@ async def test_what_does_not_run_any_more_leaves_nothing_in_redis(world: World, 
 
     assert kept == 1
     assert await sharing._redis.hlen("workspaces-gateway:idle:used") == 0
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_second_service_of_the_same_number_neither_keeps_it_running_nor_has_it_stopped_sooner(
+    world: World,
+    is_first: bool,  # noqa: FBT001 - of the table above
+) -> None:
+    """Whoever may write a Service beside it could do both, and GitLab itself may give it another one."""
+    other = replace(APPLE, name="pear", uid="uid-pear", idle_timeout="1m")
+    world.table.workspaces = (other, APPLE) if is_first else (APPLE, other)
+    watcher = await world.open()
+    await world.pass_time(TIMEOUT - WARNING - 1, watcher)
+    early = list(watcher.told)
+    await world.pass_time(WARNING + 1, watcher)
+    await world.pass_time(GRACE_SECONDS, watcher)
+
+    assert (early, world.wished) == ([], ["Stopped"])
