@@ -41,7 +41,7 @@ class TrustedProxies:
         client = peer
         for hop in reversed(forwarded_for.decode("latin-1").split(",")):
             parsed = _parse(hop.strip())
-            if parsed is None:
+            if parsed is None or "%" in hop:  # a network interface means nothing here, and its name may be any text
                 break
             client = str(parsed)
             if not self.is_trusted(client):

@@ -278,3 +278,14 @@ async def test_a_path_of_raw_bytes_fits_into_one_write_of_the_log(world: World) 
     (line,) = world.log.getvalue().splitlines()
     assert len(json.loads(line)["path"]) > 300
     assert len(line) < LINE_MAX
+
+
+@pytest.mark.parametrize("zone", ['%"', "%\\", '%": "'], ids=["a quote", "a backslash", "a field"])
+async def test_an_address_with_a_zone_of_quotes_breaks_no_line_of_the_log(zone: str) -> None:
+    """Which network interface an address belongs to is anybody's text (RFC 4007, section 11), and a workspace may sit
+    in the network of the proxies that are believed."""
+    async with open_world(trusted_proxies="127.0.0.0/8") as world:
+        await world.ask(f"X-Forwarded-For: 203.0.113.7, fe80::1{zone}", host="nobody.dev")
+        (line,) = world.log.getvalue().splitlines()
+
+    assert json.loads(line)["client"] == "127.0.0.1"
