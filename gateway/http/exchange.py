@@ -26,7 +26,7 @@ from gateway.http.record import REVOKED, describe
 from gateway.http.switching import open_tunnel
 from gateway.http.trace import begin_trace
 from gateway.http.upstream import UpstreamConnection
-from gateway.http.use import is_work
+from gateway.http.use import is_of_somebody, is_work
 from gateway.http.websocket import is_accepted
 from gateway.telemetry.slowest import SlowRequest
 from routing.model import WorkspaceState
@@ -198,7 +198,7 @@ class Exchange:
             self._plane.gate.streams.add(self, forward)
             if is_work(self.head, forward):
                 self._plane.uses.act(forward.route.workspace.id)
-            else:
+            elif is_of_somebody(self.head, forward):
                 self._plane.uses.polls[forward.route.workspace.id] += 1
         upstream = self._plane.pool.take(forward.origin, self._plane.now())
         if upstream is not None:

@@ -13,10 +13,15 @@ def is_work(head: RequestHead, forward: Forward) -> bool:
     should want it, is no work either.
     """
     if head.method not in SAFE_METHODS:
-        return forward.grant is not None or b"sec-fetch-site" in head.named
+        return is_of_somebody(head, forward)
     mode = head.named.get(b"sec-fetch-mode")
     if mode is None:
         return forward.grant is not None and b"text/html" in head.named.get(b"accept", b"") and is_navigation(head)
     if mode != b"navigate" or b"sec-fetch-user" not in head.named or b"sec-purpose" in head.named:
         return False
     return is_navigation(head)
+
+
+def is_of_somebody(head: RequestHead, forward: Forward) -> bool:
+    """Whether it is of a person who is known or, as far as it says, of a browser; not of whoever scans what is open."""
+    return forward.grant is not None or b"sec-fetch-site" in head.named

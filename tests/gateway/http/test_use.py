@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from config.settings import IdleSettings
 from gateway.http.websocket import accept_key
 from gateway.idle.ledger import Use
 from gateway.idle.pulse import ANSWER_SECONDS
@@ -239,3 +240,21 @@ async def join(
     outside.write(ACCEPT)
     assert (await read_response(reader)).status == 101
     return reader, writer, inside, outside
+
+
+@pytest.mark.parametrize(
+    ("lines", "use"),
+    [((), None), (("Accept: text/html", "User-Agent: a crawler"), None), (SCRIPT, Use.REQUEST)],
+    ids=["a scanner", "a crawler", "a browser"],
+)
+async def test_a_flood_of_requests_tells_a_person_only_where_a_browser_sends_it(
+    world: World, lines: tuple[str, ...], use: Use | None
+) -> None:
+    """Or whoever looks for holes on a public port would keep somebody's workspace running."""
+    await world.add(Workspace(OK))
+    for _ in range(2 * IdleSettings().polls_per_minute):
+        assert (await world.ask(*lines)).status == 200
+    world.clock.now += 60
+    world.uses.look()
+
+    assert use_of(world) is use
