@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ from auth.seal import Sealer
 from auth.sessions import session_ref
 from config.settings import SessionSettings
 from tests.clock import RunningClock
+from tests.eventually import eventually
 from tests.redis_server import RedisServer, run_redis
 
 JO, EVE = User(7, "jo"), User(8, "eve", external=True)
@@ -60,13 +61,6 @@ async def pair() -> AsyncIterator[Pair]:
         ]
         raw = await stack.enter_async_context(Redis.from_url(server.url))
         yield Pair(server, opened[0], opened[1], clock, raw, stack)
-
-
-async def wait_until(is_so: Callable[[], bool]) -> None:
-    """Until something is so of which nobody is told."""
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.02)
 
 
 def ref_of(session: Session) -> str:
@@ -293,19 +287,19 @@ async def test_without_redis_nothing_is_a_yes(pair: Pair) -> None:
 
 async def test_redis_that_comes_back_is_used_again(pair: Pair) -> None:
     """Sign-outs are heard of again, too."""
-    await wait_until(lambda: pair.one.is_listening)
+    await eventually(lambda: pair.one.is_listening)
     assert pair.one.failures == 0
     await pair.server.stop()
     with pytest.raises(SessionsUnavailable):
         await pair.one.get("0" * 64)
-    await wait_until(lambda: not pair.one.is_listening)
+    await eventually(lambda: not pair.one.is_listening)
     assert pair.one.failures == 1
     await pair.server.start()
     told = asyncio.Event()
     pair.other.subscribe(told.set)
     session = await pair.sign_in()
     await pair.wait_heard()
-    await wait_until(lambda: pair.one.is_listening)
+    await eventually(lambda: pair.one.is_listening)
     await pair.one.end(ref_of(session))
 
     async with asyncio.timeout(1):

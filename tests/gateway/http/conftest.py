@@ -469,13 +469,6 @@ async def stage(world: World) -> Stage:
     return Stage(scene, *await world.connect())
 
 
-async def eventually(is_true: Callable[[], bool]) -> None:
-    """Wait until something that no event tells of is so."""
-    async with asyncio.timeout(PATIENCE):
-        while not is_true():  # noqa: ASYNC110 - what is waited for is outside this program, or tells nobody
-            await asyncio.sleep(0.005)
-
-
 def request(*lines: str | bytes, method: str = "GET", target: str = "/", host: str = HOST, body: bytes = b"") -> bytes:
     """A request with these further header lines."""
     raw = [line.encode() if isinstance(line, str) else line for line in lines]

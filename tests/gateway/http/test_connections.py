@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from tests.eventually import eventually
 from tests.gateway.http.conftest import (
     HOST,
     OK,
@@ -14,7 +15,6 @@ from tests.gateway.http.conftest import (
     Stage,
     Workspace,
     World,
-    eventually,
     open_world,
     read_head,
     read_response,

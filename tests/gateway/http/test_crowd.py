@@ -16,13 +16,13 @@ from gateway.answers import FULL, TOO_MANY_CONNECTIONS
 from gateway.descriptors import RESERVE
 from gateway.http.crowd import Crowd
 from gateway.http.forwarded import TrustedProxies
+from tests.eventually import eventually
 from tests.gateway.http.conftest import (
     OK,
     Message,
     Scene,
     Workspace,
     World,
-    eventually,
     open_world,
     read_head,
     read_response,

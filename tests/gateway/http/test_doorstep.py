@@ -13,17 +13,8 @@ import pytest
 import trustme
 
 from gateway.http.tls import DoorTls
-from tests.gateway.http.conftest import (
-    HOST,
-    Scene,
-    Workspace,
-    World,
-    eventually,
-    open_world,
-    read_head,
-    read_response,
-    request,
-)
+from tests.eventually import eventually
+from tests.gateway.http.conftest import HOST, Scene, Workspace, World, open_world, read_head, read_response, request
 from tests.gateway.http.test_tls import write
 from tests.gateway.http.test_tunnels import ACCEPT, ASK
 

@@ -3,17 +3,8 @@
 import asyncio
 from contextlib import suppress
 
-from tests.gateway.http.conftest import (
-    Message,
-    Scene,
-    Workspace,
-    World,
-    eventually,
-    open_world,
-    read_head,
-    read_response,
-    request,
-)
+from tests.eventually import eventually
+from tests.gateway.http.conftest import Message, Scene, Workspace, World, open_world, read_head, read_response, request
 from tests.gateway.http.test_tunnels import ASK
 
 

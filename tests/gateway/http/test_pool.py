@@ -14,7 +14,8 @@ from gateway.http.outbox import Outbox
 from gateway.http.pool import DialError, DialFailure, Pool
 from gateway.http.upstream import Origin, UpstreamConnection
 from gateway.telemetry.metrics import Metrics
-from tests.gateway.http.conftest import eventually, free_port, read_head
+from tests.eventually import eventually
+from tests.gateway.http.conftest import free_port, read_head
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """What people see who look for slow requests at the door."""
 
 from gateway.telemetry.slowest import PATH_MAX
-from tests.gateway.http.conftest import OK, Stage, World, eventually, read_response, request
+from tests.eventually import eventually
+from tests.gateway.http.conftest import OK, Stage, World, read_response, request
 
 
 async def test_a_request_is_seen_while_it_hangs_and_when_it_has_ended(world: World, stage: Stage) -> None:

@@ -13,6 +13,7 @@ from gateway.http import farewell
 from gateway.http.tunnel import Tunnel
 from gateway.http.websocket import accept_key
 from gateway.idle.pulse import Pulse
+from tests.eventually import eventually
 from tests.gateway.http.conftest import (
     HOST,
     OK,
@@ -22,7 +23,6 @@ from tests.gateway.http.conftest import (
     Workspace,
     World,
     answering,
-    eventually,
     open_world,
     read_head,
     read_response,

@@ -8,7 +8,8 @@ from config.settings import IdleSettings
 from gateway.http.websocket import accept_key
 from gateway.idle.ledger import Use
 from gateway.idle.pulse import ANSWER_SECONDS
-from tests.gateway.http.conftest import OK, Scene, Workspace, World, eventually, read_head, read_response, request
+from tests.eventually import eventually
+from tests.gateway.http.conftest import OK, Scene, Workspace, World, read_head, read_response, request
 
 NUMBER = "1"
 """GitLab's, of the first workspace that a world gets."""

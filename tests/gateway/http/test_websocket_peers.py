@@ -13,7 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.gateway.http.conftest import HOST, World, eventually
+from tests.eventually import eventually
+from tests.gateway.http.conftest import HOST, World
 
 MIB = 1 << 20
 

@@ -29,7 +29,7 @@ from gateway.telemetry.log import open_log
 from gateway.telemetry.metrics import Metrics
 from routing.model import Workspace, WorkspaceState
 from tests.clock import Clock
-from tests.gateway.http.conftest import eventually
+from tests.eventually import eventually
 from tests.redis_server import RedisServer, run_redis
 
 APPLE = Workspace("993", "uid-993", "apple", "ns", "1", WorkspaceState.RUNNING, None)

@@ -14,19 +14,11 @@ from gateway.telemetry.slowest import (
     read_slow,
     write_slow,
 )
+from tests.clock import Clock
 
 REQUEST = SlowRequest(
     seconds=1, method="GET", workspace="apple", port=3000, path="/", status=200, code="", request_id="ab"
 )
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
