@@ -8,7 +8,8 @@ import json
 import re
 from dataclasses import dataclass, replace
 
-from auth.model import GitLabFault, GitLabUnavailable, SessionsUnavailable, TokenRefused
+from auth.model import Denied, GitLabFault, GitLabUnavailable, SessionsUnavailable, TokenRefused, Unavailable
+from auth.wishes import NotTold
 from gateway.pages import CONTENT_SECURITY_POLICY, FOLLOW_POLICY, Link, message_page
 from routing.model import WorkspaceState
 
@@ -256,6 +257,20 @@ def answer_fault(fault: GitLabFault) -> Answer:
     if isinstance(fault, TokenRefused):
         return SIGN_IN_DENIED
     return INTERNAL_ERROR
+
+
+def answer_not_started(failure: NotTold | Denied | Unavailable) -> Answer:
+    """What an owner is told when GitLab did not start their workspace, or not say how far it is.
+
+    It may answer a form, so it does not load itself again.
+    """
+    match failure:
+        case NotTold():
+            return NOT_STARTED
+        case Unavailable(_, retry_after):
+            return replace(GITLAB_UNAVAILABLE, retry_after=retry_after)
+        case Denied():
+            return UNKNOWN_WORKSPACE
 
 
 def answer_unreachable(state: WorkspaceState, *, timed_out: bool) -> Answer:

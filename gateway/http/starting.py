@@ -13,18 +13,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from auth.mandates import Mandate
-from auth.model import Denied, Grant, Unavailable, User, Visibility, WorkspaceRecord
-from auth.wishes import COMING, NotTold, Told
+from auth.model import Grant, User, Visibility, WorkspaceRecord
+from auth.wishes import COMING, Told
 from config.settings import HttpSettings
 from gateway.answers import (
     CROSS_SITE,
-    GITLAB_UNAVAILABLE,
     NOT_STARTED,
     SIGN_IN_FAILED,
     STARTING,
     STOPPED,
     UNKNOWN_WORKSPACE,
-    Answer,
+    answer_not_started,
 )
 from gateway.http.decision import Ask, Decision, Forward, Outcome, Redirect, Reply
 from gateway.http.entrance import RESERVED, Entrance
@@ -95,7 +94,7 @@ class StartPages:
                 return self._offer_button(head)
             outcome = await self._waker.start(route.workspace, owner, mandates, Way.NAVIGATION)
             if not isinstance(outcome, Told):
-                return Reply(replace(_explain(outcome), refresh=None))
+                return Reply(answer_not_started(outcome))
         way, cookie = self._entrance.way_back(head)
         return Redirect(f"{FOLLOW.decode()}?to={way}", (cookie,))
 
@@ -121,15 +120,15 @@ class StartPages:
         owner, mandate = _owner(grant), self._mandate_of(grant.session_ref)
         outcome = await self._waker.start(route.workspace, owner, (mandate,), Way.BUTTON)
         if not isinstance(outcome, Told):
-            # This page came of a form, so it must not load itself again.
-            return Reply(replace(_explain(outcome), refresh=None, action=Link("Try again", url)))
+            return Reply(replace(answer_not_started(outcome), action=Link("Try again", url)))
         return Redirect(f"{FOLLOW.decode()}?{head.target.partition(b'?')[2].decode('latin-1')}")
 
     async def _follow(self, route: Route, grant: Grant, url: str) -> Outcome:
         mandate = self._mandate_of(grant.session_ref)
         record = await self._waker.find_record(route.workspace, _owner(grant), (mandate,))
         if not isinstance(record, WorkspaceRecord):
-            return Reply(_explain(record))
+            answer = answer_not_started(record)
+            return Reply(replace(answer, refresh=answer.retry_after))
         if record.actual_state not in COMING:
             return Reply(NOT_STARTED)
         if record.actual_state == "Running" and route.workspace.state.may_answer:
@@ -140,13 +139,3 @@ class StartPages:
 
 def _owner(grant: Grant) -> User:
     return User(grant.user_id, grant.username)
-
-
-def _explain(failure: NotTold | Denied | Unavailable) -> Answer:
-    match failure:
-        case NotTold():
-            return NOT_STARTED
-        case Unavailable(_, retry_after):
-            return replace(GITLAB_UNAVAILABLE, retry_after=retry_after, refresh=retry_after)
-        case Denied():
-            return UNKNOWN_WORKSPACE

@@ -9,17 +9,16 @@ from dataclasses import replace
 from aiohttp import web
 
 from auth.mandates import mandate_of_session
-from auth.model import NOBODYS_WORKSPACE, Denied, Session, TokenRefused, Unavailable
+from auth.model import NOBODYS_WORKSPACE, Session, TokenRefused
 from auth.sessions import session_ref
-from auth.wishes import NotTold, Told
+from auth.wishes import Told
 from gateway.answers import (
     BAD_REQUEST,
     CROSS_SITE,
-    GITLAB_UNAVAILABLE,
-    NOT_STARTED,
     SIGN_IN_DENIED,
     UNKNOWN_WORKSPACE,
     Answer,
+    answer_not_started,
 )
 from gateway.portal.csrf import is_form_token, is_same_origin, read_form
 from gateway.portal.parts import PARTS, get_session
@@ -78,15 +77,8 @@ async def _start_workspace(request: web.Request, session: Session, _form: _Form)
         await parts.gitlab.find_ownership(await parts.login.fresh_token(session), NOBODYS_WORKSPACE)
         return UNKNOWN_WORKSPACE
     mandate = mandate_of_session(parts.login, parts.sessions, session_ref(session.id))
-    match await parts.waker.start(workspace, session.user, (mandate,), Way.PORTAL):
-        case Denied():
-            return UNKNOWN_WORKSPACE
-        case Unavailable(_, retry_after):
-            return replace(GITLAB_UNAVAILABLE, retry_after=retry_after)
-        case NotTold():
-            return NOT_STARTED
-        case Told():
-            return None
+    outcome = await parts.waker.start(workspace, session.user, (mandate,), Way.PORTAL)
+    return None if isinstance(outcome, Told) else answer_not_started(outcome)
 
 
 async def _keep_workspace(request: web.Request, session: Session, _form: _Form) -> Answer | None:
