@@ -1,4 +1,4 @@
-"""Builds the gateway from its settings: every part is made here, and every task is owned here.
+"""Builds the gateway from its settings: every part is made here or in `doors`, and every task is owned here.
 
 The order of the parts is the order of the data: routes, access, doors. A part gets what it needs by its constructor,
 and only its own section of the settings.
@@ -11,38 +11,24 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from auth.access import AccessPolicy, GrantKeeper
-from auth.cookies import Cookies
-from auth.gitlab import GitLabClient, open_gitlab
-from auth.grants import Grants
-from auth.login import Login
+from auth.access import AccessPolicy
+from auth.gitlab import open_gitlab
 from auth.owners import WorkspaceOwners
 from auth.profiles import ProfileClient
-from auth.seal import Sealer
-from auth.share import SSH_TOKENS, Share
-from auth.shared_access import SharedAccess
 from auth.stopping import Stopper
 from auth.wishes import Wishes
 from config.settings import Settings
 from gateway.admin import Operated, serve_admin
+from gateway.doors import Adopter, Parts, open_http, open_ssh
 from gateway.http.door import HttpDoor
-from gateway.http.gate import Gate
-from gateway.http.record import Recorder
 from gateway.http.streams import Streams
-from gateway.http.tls import DoorTls
-from gateway.http.upstream import Origin
 from gateway.idle.opening import Idle, open_idle
 from gateway.idle.standing import render_report
 from gateway.listening import Listeners
 from gateway.material import Material, read_material
-from gateway.portal.app import build_portal
-from gateway.portal.parts import PortalParts
-from gateway.portal.sign_in_limit import SIGN_IN_LIMIT
-from gateway.portal.site import serve_portal
 from gateway.routes.source import RouteSource, open_route_source
 from gateway.routes.writer import RouteWriter
 from gateway.running import running
-from gateway.session_store import open_sessions
 from gateway.ssh.server import SshDoor
 from gateway.telemetry.log import Log
 from gateway.telemetry.loop_lag import measure_lag
@@ -52,9 +38,6 @@ from gateway.telemetry.spans import Tracing
 from gateway.telemetry.trace_collector import open_tracing
 from gateway.waking import Waker
 from routing.table import RouteTable
-
-Adopter = Callable[[Settings, Material], object]
-"""Has one part take up new settings and what they name."""
 
 
 class Gateway:
@@ -171,148 +154,60 @@ class Gateway:
         writer = RouteWriter(self.table, ended=self._end_workspace, metrics=self.metrics, log=self._log)
         source = open_route_source(settings, writer, self.metrics, self._log)
         self._routes = routes = await stack.enter_async_context(source)
-        operated = Operated(
+        await stack.enter_async_context(serve_admin(self._listeners.admin, self._describe(routes)))
+        parts = await self._build_parts(stack, routes)
+        if settings.http.enabled:
+            self.http, gate = await stack.enter_async_context(open_http(parts, self._listeners.http))
+            self.streams = gate.streams
+        if settings.ssh.enabled:
+            self.ssh = await stack.enter_async_context(open_ssh(parts, self._listeners.ssh))
+        await stack.enter_async_context(running(routes.follow()))
+
+    async def _build_parts(self, stack: AsyncExitStack, routes: RouteSource) -> Parts:
+        """What both doors need: who may enter, who uses what, and what starts and stops workspaces."""
+        settings = self._settings
+        gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
+        policy = AccessPolicy(gitlab, settings.visibility)
+        owners = WorkspaceOwners(gitlab, ProfileClient(gitlab.calls, self._clock), settings.auth.service_token)
+        opening = open_idle(
+            settings,
+            self.table,
+            Stopper(gitlab, owners),
+            tell=self._tell_ssh,
+            metrics=self.metrics,
+            log=self._log,
+            clock=self._steady,
+        )
+        self.idle = idle = await stack.enter_async_context(opening)
+        self._adopters += [
+            lambda new, _material: policy.adopt(new.visibility),
+            lambda new, _material: owners.adopt(new.auth.service_token),
+            lambda new, _material: idle.adopt(new),
+        ]
+        return Parts(
+            current=lambda: self._settings,
+            on_adopt=self._adopters.append,
+            table=self.table,
+            routes=routes,
+            gitlab=gitlab,
+            policy=policy,
+            owners=owners,
+            waker=await stack.enter_async_context(Waker(Wishes(gitlab), self.metrics, self._log)),
+            idle=idle,
+            metrics=self.metrics,
+            log=self._log,
+            tracing=self._tracing,
+            clock=self._clock,
+        )
+
+    def _describe(self, routes: RouteSource) -> Operated:
+        return Operated(
             lambda: self.is_ready,
             self._render_metrics,
             self._report_activity,
             self._report_slow,
             lambda: routes.remarks,
         )
-        await stack.enter_async_context(serve_admin(self._listeners.admin, operated))
-        gitlab = await stack.enter_async_context(open_gitlab(settings.auth, self._observe_gitlab))
-        policy = AccessPolicy(gitlab, settings.visibility)
-        self._adopters.append(lambda new, _material: policy.adopt(new.visibility))
-        owners = WorkspaceOwners(gitlab, ProfileClient(gitlab.calls, self._clock), settings.auth.service_token)
-        self._adopters.append(lambda new, _material: owners.adopt(new.auth.service_token))
-        stopper = Stopper(gitlab, owners)
-        self.idle = idle = await stack.enter_async_context(
-            open_idle(
-                settings,
-                self.table,
-                stopper,
-                tell=self._tell_ssh,
-                metrics=self.metrics,
-                log=self._log,
-                clock=self._steady,
-            )
-        )
-        self._adopters.append(lambda new, _material: idle.adopt(new))
-        waker = await stack.enter_async_context(Waker(Wishes(gitlab), self.metrics, self._log))
-        if settings.http.enabled:
-            self.http = await self._open_http(stack, gitlab, policy, owners, routes=routes, waker=waker, idle=idle)
-        if settings.ssh.enabled:
-            portal_url = settings.auth.portal_url if settings.http.enabled else ""
-            self.ssh = ssh = SshDoor(
-                settings.ssh,
-                self.table,
-                SharedAccess(policy, Share(SSH_TOKENS)),
-                self.metrics,
-                self._log,
-                uses=idle.uses,
-                owners=owners,
-                waker=waker,
-                portal_url=portal_url,
-                sockets=self._listeners.ssh,
-                tracing=self._tracing,
-            )
-            await stack.enter_async_context(ssh)
-
-            def adopt(new: Settings, material: Material) -> None:
-                if material.ssh is not None:
-                    ssh.adopt(new.ssh, material.ssh)
-
-            self._adopters.append(adopt)
-        await stack.enter_async_context(running(routes.follow()))
-
-    async def _open_http(
-        self,
-        stack: AsyncExitStack,
-        gitlab: GitLabClient,
-        policy: AccessPolicy,
-        owners: WorkspaceOwners,
-        *,
-        routes: RouteSource,
-        waker: Waker,
-        idle: Idle,
-    ) -> HttpDoor:
-        settings = self._settings
-        sealer = Sealer(settings.auth.signing_keys)
-        sessions = await stack.enter_async_context(open_sessions(settings.sessions, sealer, self._clock, self.metrics))
-        login = Login(settings.auth, gitlab, sealer, sessions, self._clock)
-        grants, cookies = Grants(sealer, self._clock), Cookies(secure=settings.auth.protocol == "https")
-        portal = PortalParts(
-            current=lambda: self._settings,
-            cookies=cookies,
-            sealer=sealer,
-            grants=grants,
-            sessions=sessions,
-            gitlab=gitlab,
-            login=login,
-            access=policy,
-            owners=owners,
-            directory=self.table,
-            waker=waker,
-            idle=idle.watch,
-            visibility=routes.visibility,
-            metrics=self.metrics,
-            log=self._log,
-            clock=self._clock,
-        )
-        site = build_portal(portal)
-        socket = await stack.enter_async_context(serve_portal(site))
-        gate = Gate(
-            settings,
-            table=self.table,
-            policy=policy,
-            keeper=GrantKeeper(policy, login, sessions, self._clock),
-            grants=grants,
-            sessions=sessions,
-            cookies=cookies,
-            login=login,
-            portal=Origin("portal", str(socket), 0),
-            waker=waker,
-            idle=idle.watch,
-            metrics=self.metrics,
-            clock=self._clock,
-        )
-        recorder = Recorder(self.metrics, self._log)
-        tls = self._open_tls()
-        if tls is not None:
-            self.metrics.certificate_expiry.labels("tls").set_function(lambda: tls.expires)
-            await stack.enter_async_context(running(tls.follow(self._log)))
-        door = HttpDoor(
-            settings.http,
-            gate,
-            recorder,
-            idle.uses,
-            scheme=settings.auth.protocol,
-            sockets=self._listeners.http,
-            tls=tls,
-            tracing=self._tracing,
-        )
-        await stack.enter_async_context(door)
-        self.streams = gate.streams
-
-        def adopt(new: Settings, material: Material) -> None:
-            sealer.adopt(new.auth.signing_keys)
-            grants.forget()
-            sessions.adopt(new.sessions)
-            login.adopt(new.auth)
-            site[SIGN_IN_LIMIT].adopt(new)
-            gate.adopt(new)
-            door.adopt(new.http)
-            if tls is not None and material.tls is not None:
-                tls.adopt(material.tls)
-
-        self._adopters.append(adopt)
-        await stack.enter_async_context(running(gate.streams.watch()))
-        return door
-
-    def _open_tls(self) -> DoorTls | None:
-        http = self._settings.http
-        if http.tls_certificate is None or http.tls_key is None:
-            return None
-        return DoorTls(http.tls_certificate, http.tls_key)
 
     async def _report_activity(self) -> bytes:
         return await render_report(self.idle.watch.all_standings() if self.idle else ())
