@@ -25,6 +25,8 @@ def ssh_only(setup: Setup) -> Setup:
     """Two workers that serve SSH alone, which needs no shared sessions."""
     setup.settings["http"] = {"enabled": False}
     setup.settings["workers"] = 2
+    # All of them may come to one worker, which would take ten of one address.
+    setup.settings["ssh"] = {**setup.settings["ssh"], "max_startups_per_ip": 0}
     return setup
 
 

@@ -12,7 +12,7 @@ from tests.helm.engine import NAMESPACE, RELEASE, VALUES, Helm, Object, find, op
 from tests.kubernetes.real import RealCluster, RealServer, open_real_cluster
 
 PREDECESSOR = Path(__file__).parent / "predecessor"
-ELSEWHERE = {"ServiceMonitor", "HTTPRoute", "TCPRoute"}  # kinds that others bring into a cluster
+ELSEWHERE = {"ServiceMonitor", "PrometheusRule", "HTTPRoute", "TCPRoute"}  # kinds that others bring into a cluster
 IMAGE = {"image": {"repository": "registry.example.com/workspaces-gateway"}}
 
 
