@@ -32,8 +32,8 @@ class Link:
     is_cut: bool = False
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
-    _clients: int = 0
-    _leaving: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _serving: set[asyncio.Task[object]] = field(default_factory=set)
+    """Held here, as asyncio forgets the task of a client that is gone, and the garbage collector then ends it."""
 
     def __post_init__(self) -> None:
         self._flows.set()
@@ -55,20 +55,20 @@ class Link:
 
     async def wait_idle(self) -> None:
         """Until nobody is connected."""
-        async with self._leaving:
-            await self._leaving.wait_for(lambda: not self._clients)
+        while self._serving:
+            await asyncio.wait(self._serving)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client."""
         self.accepted += 1
-        self._clients += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
             await self._relay(reader, writer)
         finally:
             await _close(writer)
-            async with self._leaving:
-                self._clients -= 1
-                self._leaving.notify_all()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_cut:
