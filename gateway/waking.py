@@ -17,6 +17,7 @@ from auth.mandates import Mandate
 from auth.model import Denied, Unavailable, User, WorkspaceRecord
 from auth.remembered import Remembered
 from auth.wishes import NotTold, Told, Wishes
+from gateway.running import TaskByKey
 from gateway.telemetry.crash import describe_crash
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
@@ -49,8 +50,7 @@ class Waker:
         self._metrics = metrics
         self._log = log
         self._clock = clock
-        self._tasks = asyncio.TaskGroup()
-        self._asking: dict[str, asyncio.Task[Outcome]] = {}
+        self._asking: TaskByKey[Outcome] = TaskByKey()
         """By the uid of the workspace."""
         self._begun: TTLCache[str, tuple[float, Way]] = TTLCache(STARTS_MAX, STARTS_SECONDS, timer=clock)
         self._records: Remembered[tuple[str, int], WorkspaceRecord | Denied | Unavailable] = Remembered(
@@ -61,22 +61,19 @@ class Waker:
         return f"<Waker asking={len(self._asking)} begun={len(self._begun)}>"
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
+        await self._asking.__aenter__()
         return self
 
     async def __aexit__(
-        self, _type: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in tuple(self._asking.values()):
-            task.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._asking.__aexit__(kind, exc, trace)
 
     async def start(self, workspace: Workspace, owner: User, mandates: Sequence[Mandate], way: Way) -> Outcome:
         """Ask GitLab to run it. Another's question that is under way is everybody's, unless only its token failed."""
         outcome = await self._join(workspace)
         if outcome is None or (_is_about_token(outcome) and mandates):
-            task = self._tasks.create_task(self._ask(workspace, owner, mandates, way))
-            self._asking[workspace.uid] = task
+            task = self._asking.start(workspace.uid, lambda: self._ask(workspace, owner, mandates, way))
             outcome = await asyncio.shield(task)
         self._metrics.wakes.labels(way.value, _result(outcome)).inc()
         return outcome
@@ -111,8 +108,6 @@ class Waker:
         except Exception as exc:  # noqa: BLE001 - a fault of ours is told to those who wait, and ends nothing else
             self._log.error("wake.failed", workspace=workspace.name, crash=describe_crash(exc))
             outcome = Unavailable("a fault of the gateway")
-        finally:
-            del self._asking[workspace.uid]
         self._records.forget((workspace.uid, owner.id))
         self._note(workspace, owner, way, outcome)
         return outcome

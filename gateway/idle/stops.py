@@ -4,7 +4,6 @@ One gateway acts, on what all of them know; what fails is tried again, later and
 keeps the workspace, also where GitLab has been asked already.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from gateway.idle.ledger import Ledger, Use
 from gateway.idle.sharing import Sharing, SharingUnavailable
 from gateway.idle.standing import Standing, describe
 from gateway.idle.uses import LOOK_SECONDS
+from gateway.running import TaskByKey
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 from routing.model import Workspace
@@ -62,8 +62,7 @@ class Stops:
         self._tell = tell
         self._metrics = metrics
         self._log = log
-        self._tasks = asyncio.TaskGroup()
-        self._acting: dict[str, asyncio.Task[None]] = {}
+        self._acting: TaskByKey[None] = TaskByKey()
         self._failed: dict[str, _Failed] = {}
 
     def __repr__(self) -> str:
@@ -74,15 +73,13 @@ class Stops:
         self._settings = settings
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
+        await self._acting.__aenter__()
         return self
 
     async def __aexit__(
-        self, _type: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in tuple(self._acting.values()):
-            task.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._acting.__aexit__(kind, exc, trace)
 
     def get_problem(self, workspace_id: str) -> str:
         """Why a workspace that should have been stopped runs on; empty where there is no reason."""
@@ -98,7 +95,7 @@ class Stops:
         if workspace.id not in self._ledger.ending:
             self._warn(workspace, standing)
         if is_shared and standing.idle >= standing.timeout + GRACE_SECONDS and self._is_due(workspace.id):
-            self._acting[workspace.id] = self._tasks.create_task(self._act(workspace, standing))
+            self._acting.start(workspace.id, partial(self._act, workspace, standing))
 
     def forget(self, workspace_id: str) -> None:
         """It is used again, or does not run."""
@@ -112,8 +109,7 @@ class Stops:
 
     async def wait_done(self) -> None:
         """Until nothing is under way."""
-        if self._acting:
-            await asyncio.wait(tuple(self._acting.values()))
+        await self._acting.wait_done()
 
     def _is_due(self, workspace_id: str) -> bool:
         failed = self._failed.get(workspace_id)
@@ -132,8 +128,6 @@ class Stops:
         except Exception:  # noqa: BLE001 - a fault of ours at one workspace ends neither the others nor the gateway
             self._log.exception("idle.failed", workspace=workspace.name)
             self._put_off(workspace, Unavailable("a fault of the gateway"))
-        finally:
-            del self._acting[workspace.id]
 
     async def _stop(self, workspace: Workspace, standing: Standing) -> None:
         if not self._stopper.has_mandate(workspace.id):
